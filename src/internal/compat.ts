@@ -1,0 +1,105 @@
+/**
+ * Everything that depends on how Effect 3 keeps its fibers: reads of fiber-locals, span opening, transaction tags. A
+ * port to another Effect changes this module and no other.
+ */
+import * as SqlClient from "@effect/sql/SqlClient"
+import type { Connection } from "@effect/sql/SqlConnection"
+import * as Statement from "@effect/sql/Statement"
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import type { RuntimeFiber } from "effect/Fiber"
+import * as FiberRef from "effect/FiberRef"
+import { globalValue } from "effect/GlobalValue"
+import type { Scope } from "effect/Scope"
+import * as Tracer from "effect/Tracer"
+
+export type Fiber = RuntimeFiber<any, any>
+
+/** Makes an effect interruptible again inside an uninterruptible region, if the region around it was. */
+export type Restore = <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+
+/** Runs an effect that needs to look at its fiber. */
+export const withFiber = <A, E, R>(f: (fiber: Fiber) => Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiberRuntime<A, E, R>(f)
+
+const spanOptions = { kind: "client", captureStackTrace: false } as const
+
+/**
+ * Runs `body` in an uninterruptible region with a span of its own, which ends with the body.
+ *
+ * The span is not made the current one: a Statement's span is a leaf, and writing a fiber-local for it costs as much as
+ * all the rest of routing. One region serves span and connection alike, because each costs a microsecond.
+ */
+export const withClientSpan = <A, E, R>(
+  name: string,
+  body: (span: Tracer.Span, fiber: Fiber, restore: Restore) => Effect.Effect<A, E, R>
+): Effect.Effect<A, E, R> =>
+  Effect.uninterruptibleMask((restore) =>
+    Effect.withFiberRuntime<A, E, R>((fiber) =>
+      Effect.flatMap(Effect.makeSpan(name, spanOptions), (span) => {
+        const end = (exit: Exit.Exit<A, E>) => {
+          span.end(fiber.getFiberRef(FiberRef.currentTracerTimingEnabled) ? now(fiber) : 0n, exit)
+          return exit
+        }
+        return Effect.matchCauseEffect(body(span, fiber, restore), {
+          onFailure: (cause) => end(Exit.failCause(cause)),
+          onSuccess: (value) => end(Exit.succeed(value))
+        })
+      })
+    )
+  )
+
+/** The time of the fiber's clock, in nanoseconds. */
+export const now = (fiber: Fiber): bigint =>
+  Context.get(fiber.currentDefaultServices, Clock.Clock).unsafeCurrentTimeNanos()
+
+/** The span of a stream's statement: it ends with the stream's Scope. */
+export const scopedClientSpan = (name: string): Effect.Effect<Tracer.Span, never, Scope> =>
+  Effect.makeSpanScoped(name, spanOptions)
+
+/** The statement transformer that the fiber runs under, if any. */
+export const currentTransformer = (fiber: Fiber): Statement.Statement.Transformer | undefined => {
+  const transformer = fiber.getFiberRef(Statement.currentTransformer)
+  return transformer._tag === "Some" ? transformer.value : undefined
+}
+
+/** A service of the fiber's context, without the cost of an Effect. */
+export const unsafeService = <I, S>(fiber: Fiber, tag: Context.Tag<I, S>): S | undefined =>
+  fiber.currentContext.unsafeMap.get(tag.key)
+
+/** Whether the fiber wants 64-bit integers as `bigint`. */
+export const safeIntegers = (fiber: Fiber): boolean => Context.get(fiber.currentContext, SqlClient.SafeIntegers)
+
+/** A tag that no other router has. */
+export const uniqueTag = <S>(name: string): Context.Tag<never, S> =>
+  Context.GenericTag<never, S>(`effect-sql-router/${name}/${uniqueTags.next++}`)
+
+const uniqueTags = globalValue("effect-sql-router/uniqueTags", () => ({ next: 0 }))
+
+/** Runs an effect inside a transaction: found by `tag`, announced to others, with the transaction's span as parent. */
+export const inTransaction = <A, E, R, S>(
+  effect: Effect.Effect<A, E, R>,
+  fiber: Fiber,
+  tag: Context.Tag<never, S>,
+  frame: S,
+  announced: readonly [connection: Connection, depth: number],
+  span: Tracer.Span
+): Effect.Effect<A, E, R> =>
+  Effect.locally(
+    effect,
+    FiberRef.currentContext,
+    fiber.currentContext.pipe(
+      Context.add(tag, frame),
+      Context.add(SqlClient.TransactionConnection, announced),
+      Context.add(Tracer.ParentSpan, span)
+    ) as Context.Context<never>
+  )
+
+/** Hides the transaction around from clients that are not the router's. */
+export const withoutTransactionConnection = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.mapInputContext(effect, (context: Context.Context<R>) =>
+    Context.omit(SqlClient.TransactionConnection)(
+      context as Context.Context<R | SqlClient.TransactionConnection>
+    ) as Context.Context<R>)

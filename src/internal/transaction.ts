@@ -1,0 +1,395 @@
+import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Cause from "effect/Cause"
+import type * as Context from "effect/Context"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Stream from "effect/Stream"
+import type * as Tracer from "effect/Tracer"
+import type { PhysicalConnection } from "../Driver.js"
+import * as RoutingError from "../RoutingError.js"
+import type { Fiber, Restore } from "./compat.js"
+import * as compat from "./compat.js"
+import type { Lease, Runner } from "./run.js"
+
+/** A dead connection at BEGIN is replaced, for nothing was sent; after so many the server is taken to be gone. */
+const maxBeginAttempts = 3
+
+/** How long a statement waits for a nested transaction of another fiber before it is taken for a deadlock. */
+const frameTimeout = Duration.seconds(30)
+
+/** One level of nesting: the transaction itself, or a savepoint in it. */
+export class Frame {
+  /** Whether BEGIN or SAVEPOINT was sent. */
+  opened = false
+  ended = false
+  /** Statements on their way; a nested frame begins between statements, never beside one. */
+  running = 0
+
+  constructor(
+    readonly transaction: Transaction,
+    readonly parent: Frame | undefined,
+    readonly depth: number,
+    readonly savepoint: string
+  ) {}
+}
+
+/**
+ * A transaction: one connection, and a stack of frames.
+ *
+ * BEGIN and SAVEPOINT are sent with the first statement that needs them, so a transaction without statements costs
+ * nothing. Only the frame on top runs statements; those of the frames below wait, because a rollback of the nested one
+ * would take them along.
+ */
+export class Transaction {
+  readonly root: Frame
+  private frames: Array<Frame>
+  private lease: Lease | undefined
+  /** Why BEGIN failed: the transaction fails with it, even if the body swallows the error. */
+  private beginFailure: Cause.Cause<SqlError> | undefined
+  /** A nested frame could not be undone. */
+  private doomed = false
+  /** An error made the server roll back everything. */
+  private endedByServer = false
+  private savepoints = 0
+  private readonly opening = Effect.unsafeMakeSemaphore(1)
+  private readonly waiting = new Set<() => void>()
+
+  constructor(private readonly runner: Runner, private readonly span: Tracer.Span) {
+    this.root = new Frame(this, undefined, 0, "")
+    this.frames = [this.root]
+  }
+
+  /**
+   * Runs `use` on the transaction's connection as a statement of this frame. To be run in an uninterruptible region.
+   */
+  run<A, E, R>(
+    frame: Frame,
+    use: (lease: Lease) => Effect.Effect<A, E, R>,
+    restore: Restore
+  ): Effect.Effect<A, E | SqlError, R> {
+    return Effect.suspend(() => {
+      if (!this.isReady(frame)) {
+        return Effect.zipRight(restore(this.prepare(frame)), this.run(frame, use, restore))
+      }
+      const lease = this.lease!
+      if (frame.ended || this.isLost(lease)) return Effect.fail(this.closed(frame))
+      frame.running++
+      const done = () => {
+        frame.running--
+        this.wake()
+      }
+      return Effect.matchCauseEffect(restore(use(lease)), {
+        onSuccess: (value) => {
+          done()
+          return Exit.succeed(value)
+        },
+        onFailure: (cause) => {
+          done()
+          // SQLite ends the whole transaction on some errors; what came next would be committed on its own.
+          if (lease.slot.connection.inTransaction() === false) this.endedByServer = true
+          return Exit.failCause(cause)
+        }
+      })
+    })
+  }
+
+  /** Begins a frame inside `parent`, between its statements. To be run in an uninterruptible region. */
+  push(parent: Frame, restore: Restore): Effect.Effect<Frame, SqlError> {
+    return Effect.suspend(() => {
+      if (parent.ended) return Effect.fail(this.closed(parent))
+      if (!this.isOnTop(parent) || parent.running > 0) {
+        return Effect.zipRight(
+          restore(this.until(() => parent.ended || (this.isOnTop(parent) && parent.running === 0))),
+          this.push(parent, restore)
+        )
+      }
+      const frame = new Frame(this, parent, parent.depth + 1, `effect_sql_${++this.savepoints}`)
+      this.frames.push(frame)
+      return Effect.succeed(frame)
+    })
+  }
+
+  /** Ends a nested frame: its savepoint is released, or rolled back to. */
+  pop<A, E>(frame: Frame, exit: Exit.Exit<A, E>): Effect.Effect<A, E | SqlError> {
+    frame.ended = true
+    const connection = this.lease?.slot.connection
+    // A text that ends the transaction (DDL in MySQL) takes its savepoints along.
+    const settle = !frame.opened || connection === undefined || !connection.isUsable()
+        || connection.inTransaction() === false
+      ? exit
+      : Exit.isSuccess(exit)
+      ? Effect.zipRight(
+        Effect.tapError(
+          control(connection, this.texts.releaseSavepoint(frame.savepoint)),
+          () => this.rollbackTo(connection, frame)
+        ),
+        exit
+      )
+      : Effect.zipRight(this.rollbackTo(connection, frame), exit)
+    return Effect.ensuring(
+      settle,
+      Effect.sync(() => {
+        const index = this.frames.indexOf(frame)
+        // Frames above belong to fibers that outlived this one.
+        for (const above of this.frames.splice(index)) above.ended = true
+        this.wake()
+      })
+    )
+  }
+
+  /** Ends the transaction: COMMIT, or ROLLBACK, or nothing if nothing was sent. */
+  end<A, E>(exit: Exit.Exit<A, E>): Effect.Effect<A, E | SqlError> {
+    for (const frame of this.frames) frame.ended = true
+    this.frames = []
+    this.wake()
+    const { lease } = this
+    if (lease === undefined) {
+      return Exit.isSuccess(exit) && this.beginFailure !== undefined ? Effect.failCause(this.beginFailure) : exit
+    }
+    return Exit.isSuccess(exit)
+      ? Effect.zipRight(this.commit(lease), exit)
+      : Effect.zipRight(this.rollback(lease), exit)
+  }
+
+  private commit(lease: Lease): Effect.Effect<void, SqlError> {
+    const { connection } = lease.slot
+    if (this.doomed || this.isLost(lease)) {
+      return Effect.zipRight(this.rollback(lease), Effect.fail(this.rolledBack(lease)))
+    }
+    return Effect.matchCauseEffect(connection.executeRaw(this.texts.commit, []), {
+      onSuccess: (raw) => {
+        this.runner.giveBack(lease)
+        return this.runner.database.driver.commitWasRollback(raw) ? Effect.fail(this.rolledBack(lease)) : Effect.void
+      },
+      onFailure: (cause) => {
+        const unknown = this.runner.judge(cause)?.outcome === "unknown"
+        // A COMMIT that was refused may leave the transaction open (SQLite when busy).
+        return Effect.zipRight(
+          this.rollback(lease),
+          unknown ? Effect.fail(this.outcomeUnknown(lease, Cause.squash(cause))) : Effect.failCause(cause)
+        )
+      }
+    })
+  }
+
+  /** Rolls back and gives the connection back. A connection that cannot even roll back ends: the server undoes its work. */
+  private rollback(lease: Lease): Effect.Effect<void> {
+    const { connection } = lease.slot
+    if (!connection.isUsable() || connection.inTransaction() === false) {
+      return Effect.sync(() => this.runner.giveBack(lease))
+    }
+    return Effect.matchCause(control(connection, this.texts.rollback), {
+      onSuccess: () => this.runner.giveBack(lease),
+      onFailure: () => this.runner.giveBack(lease, true)
+    })
+  }
+
+  /** Undoes a nested frame. If that fails its writes would stay, so the whole transaction must not be committed. */
+  private rollbackTo(connection: PhysicalConnection, frame: Frame): Effect.Effect<void> {
+    return Effect.catchAllCause(
+      Effect.zipRight(
+        control(connection, this.texts.rollbackToSavepoint(frame.savepoint)),
+        control(connection, this.texts.releaseSavepoint(frame.savepoint))
+      ),
+      () => Effect.sync(() => this.doomed = true)
+    )
+  }
+
+  private isLost(lease: Lease): boolean {
+    return this.endedByServer || !lease.slot.connection.isUsable()
+  }
+
+  private isReady(frame: Frame): boolean {
+    return frame.ended || (this.isOnTop(frame) && frame.opened)
+  }
+
+  private isOnTop(frame: Frame): boolean {
+    return this.frames.at(-1) === frame
+  }
+
+  private prepare(frame: Frame): Effect.Effect<void, SqlError> {
+    return Effect.suspend(() =>
+      this.isOnTop(frame)
+        ? this.opening.withPermits(1)(Effect.uninterruptibleMask((restore) => this.open(frame, restore)))
+        : this.until(() => frame.ended || this.isOnTop(frame))
+    )
+  }
+
+  private open(frame: Frame, restore: Restore): Effect.Effect<void, SqlError> {
+    if (frame.opened || frame.ended) return Effect.void
+    if (frame.parent === undefined) return this.begin(restore, 1)
+    return Effect.zipRight(
+      this.open(frame.parent, restore),
+      Effect.suspend(() =>
+        Effect.map(
+          restore(control(this.lease!.slot.connection, this.texts.savepoint(frame.savepoint))),
+          () => void (frame.opened = true)
+        )
+      )
+    )
+  }
+
+  private begin(restore: Restore, attempt: number): Effect.Effect<void, SqlError> {
+    const { beginFailure, runner } = this
+    if (beginFailure !== undefined) return Effect.failCause(beginFailure)
+    return Effect.flatMap(
+      runner.borrowPrimary(restore),
+      (lease) =>
+        Effect.matchCauseEffect(restore(control(lease.slot.connection, this.texts.begin({ access: "readWrite" }))), {
+          onSuccess: () => {
+            this.lease = lease
+            this.root.opened = true
+            for (const [key, value] of lease.server.attributes) this.span.attribute(key, value)
+            return Effect.void
+          },
+          onFailure: (cause) => {
+            const disposition = runner.judge(cause)
+            runner.giveBack(lease, disposition?.connection === "destroy")
+            return disposition?.outcome === "notSent" && attempt < maxBeginAttempts
+              ? this.begin(restore, attempt + 1)
+              : Effect.failCause(cause)
+          }
+        })
+    ).pipe(
+      Effect.tapErrorCause((cause) =>
+        Effect.sync(() => {
+          if (!Cause.isInterrupted(cause)) this.beginFailure = cause
+        })
+      )
+    )
+  }
+
+  /** Waits for the frames to change until `condition` holds. */
+  private until(condition: () => boolean): Effect.Effect<void, SqlError> {
+    const changed = Effect.async<void>((resume) => {
+      const listener = () => resume(Effect.void)
+      this.waiting.add(listener)
+      return Effect.sync(() => this.waiting.delete(listener))
+    })
+    const loop: Effect.Effect<void> = Effect.suspend(() => condition() ? Effect.void : Effect.zipRight(changed, loop))
+    return Effect.timeoutFail(loop, {
+      duration: frameTimeout,
+      onTimeout: () =>
+        RoutingError.toSqlError(
+          new RoutingError.TransactionFrameBusy({ database: this.runner.database.name, waited: frameTimeout })
+        )
+    })
+  }
+
+  private wake(): void {
+    if (this.waiting.size === 0) return
+    const listeners = Array.from(this.waiting)
+    this.waiting.clear()
+    for (const listener of listeners) listener()
+  }
+
+  private get texts() {
+    return this.runner.database.driver.texts
+  }
+
+  private closed(frame: Frame): SqlError {
+    return RoutingError.toSqlError(
+      new RoutingError.TransactionClosed({
+        database: this.runner.database.name,
+        reason: frame.ended ? "ended" : "rolledBack"
+      })
+    )
+  }
+
+  private rolledBack(lease: Lease): SqlError {
+    return RoutingError.toSqlError(
+      new RoutingError.TransactionRolledBack({
+        database: this.runner.database.name,
+        endpoint: lease.server.name
+      })
+    )
+  }
+
+  private outcomeUnknown(lease: Lease, cause: unknown): SqlError {
+    return RoutingError.toSqlError(
+      new RoutingError.CommitOutcomeUnknown({
+        database: this.runner.database.name,
+        endpoint: lease.server.name,
+        cause
+      })
+    )
+  }
+}
+
+/** Transaction control goes unprepared: some servers cannot prepare it, and a pooler may lose what was prepared. */
+const control = (connection: PhysicalConnection, text: string): Effect.Effect<void, SqlError> =>
+  Effect.asVoid(connection.executeUnprepared(text, [], undefined))
+
+/** What others find under @effect/sql's global tag: it tells them of the transaction, and lets them do nothing in it. */
+const guard = (database: string): Connection => {
+  const refusal = Effect.suspend(() =>
+    Effect.fail(RoutingError.toSqlError(new RoutingError.ForeignClientInTransaction({ database })))
+  )
+  return {
+    execute: () => refusal,
+    executeRaw: () => refusal,
+    executeValues: () => refusal,
+    executeUnprepared: () => refusal,
+    executeStream: () => Stream.fromEffect(refusal)
+  }
+}
+
+/** The transactions of one router. */
+export interface Transactions {
+  /** The frame that the fiber is in, if any. */
+  readonly current: (fiber: Fiber) => Frame | undefined
+  readonly withTransaction: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
+}
+
+export const make = (
+  runner: Runner,
+  spanAttributes: ReadonlyArray<readonly [string, unknown]>
+): Transactions => {
+  const tag: Context.Tag<never, Frame> = compat.uniqueTag<Frame>("Transaction")
+  const announced = guard(runner.database.name)
+
+  const within = <A, E, R>(
+    frame: Frame,
+    effect: Effect.Effect<A, E, R>,
+    fiber: Fiber,
+    span: Tracer.Span,
+    restore: Restore,
+    end: (exit: Exit.Exit<A, E>) => Effect.Effect<A, E | SqlError>
+  ): Effect.Effect<A, E | SqlError, R> =>
+    Effect.flatMap(
+      Effect.exit(compat.inTransaction(restore(effect), fiber, tag, frame, [announced, frame.depth], span)),
+      (exit) => {
+        span.event(
+          frame.parent !== undefined && Exit.isSuccess(exit)
+            ? "db.transaction.savepoint"
+            : Exit.isSuccess(exit)
+            ? "db.transaction.commit"
+            : "db.transaction.rollback",
+          compat.now(fiber)
+        )
+        return end(exit)
+      }
+    )
+
+  const current = (fiber: Fiber) => compat.unsafeService(fiber, tag)
+
+  return {
+    current,
+    withTransaction: (effect) =>
+      compat.withClientSpan("sql.transaction", (span, fiber, restore) => {
+        for (const [key, value] of spanAttributes) span.attribute(key, value)
+        const parent = current(fiber)
+        if (parent === undefined) {
+          const transaction = new Transaction(runner, span)
+          return within(transaction.root, effect, fiber, span, restore, (exit) => transaction.end(exit))
+        }
+        const { transaction } = parent
+        return Effect.flatMap(
+          transaction.push(parent, restore),
+          (frame) => within(frame, effect, fiber, span, restore, (exit) => transaction.pop(frame, exit))
+        )
+      })
+  }
+}
