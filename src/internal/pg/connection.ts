@@ -1,0 +1,227 @@
+import { SqlError } from "@effect/sql/SqlError"
+import * as Chunk from "effect/Chunk"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import type * as Pg from "pg"
+import type { PhysicalConnection } from "../../Driver.js"
+import { destroy } from "./connect.js"
+import { type Answer, Cursor } from "./cursor.js"
+import * as Dispositions from "./dispositions.js"
+
+/** How long an interrupted statement may take to end on the server before its connection is destroyed under it. */
+const cancelTimeout = "1 second"
+
+/** A cancel that overtook its statement finds nothing to cancel: it is sent again. */
+const cancelAgainAfter = "200 millis"
+
+/** How long the server may take to close the cursor of a stream that ended early. */
+const closeTimeout = "1 second"
+
+type Rows = ReadonlyArray<any>
+type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
+
+/** A statement's turn on the wire. */
+interface Turn {
+  readonly send: () => void
+  onEnd: (() => void) | undefined
+}
+
+/**
+ * One pg client as a connection. Statements of concurrent fibers wait in line here rather than in pg, whose own queue
+ * is going away, and so that an interrupted one that was not sent yet just leaves the line.
+ */
+export class PgConnection implements PhysicalConnection {
+  private usable = true
+  /** `I`: none, `T`: open, `E`: failed. */
+  private transactionStatus: Pg.TransactionStatus = "I"
+  private lost: { readonly cause: unknown } | undefined
+  private lostListener: ((cause: unknown) => void) | undefined
+  private current: Turn | undefined
+  private readonly waiting: Array<Turn> = []
+
+  constructor(
+    private readonly client: Pg.Client,
+    /** Cancels what runs on the client, through a socket of its own. */
+    private readonly cancelRequest: Effect.Effect<void>
+  ) {
+    // Before pg's own listener, which starts the next statement.
+    client.connection.prependListener("readyForQuery", ({ status }: { readonly status: Pg.TransactionStatus }) => {
+      this.transactionStatus = status
+    })
+    client.on("error", (cause) => this.onClientLost(cause))
+    client.on("end", () => this.onClientLost(new Error("The server closed the connection")))
+  }
+
+  execute(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
+    const rows = this.request<Rows>((settle) => this.client.query(sql, params as Array<unknown>, settle), rowsOf)
+    return transformRows === undefined ? rows : Effect.map(rows, transformRows)
+  }
+
+  executeUnprepared(
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    transformRows: TransformRows
+  ): Effect.Effect<Rows, SqlError> {
+    return this.execute(sql, params, transformRows)
+  }
+
+  executeRaw(sql: string, params: ReadonlyArray<unknown>): Effect.Effect<unknown, SqlError> {
+    return this.request<unknown>((settle) => this.client.query(sql, params as Array<unknown>, settle), rawOf)
+  }
+
+  executeValues(
+    sql: string,
+    params: ReadonlyArray<unknown>
+  ): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
+    return this.request<Rows>(
+      (settle) => this.client.query({ text: sql, values: params as Array<unknown>, rowMode: "array" }, settle),
+      rowsOf
+    )
+  }
+
+  executeStream(
+    sql: string,
+    params: ReadonlyArray<unknown>,
+    transformRows: TransformRows
+  ): Stream.Stream<any, SqlError> {
+    const pull = (cursor: OpenCursor): Effect.Effect<Chunk.Chunk<any>, Option.Option<SqlError>> =>
+      Effect.flatMap(cursor.fetch, (answer) => {
+        if (answer._tag === "Failed") return Effect.fail(Option.some(this.failure(answer.cause)))
+        if (answer.rows.length === 0) return Effect.fail(Option.none())
+        return Effect.succeed(Chunk.unsafeFromArray(transformRows ? transformRows(answer.rows) : answer.rows))
+      })
+    return Effect.acquireRelease(Effect.sync(() => this.openCursor(sql, params)), (cursor) => cursor.close).pipe(
+      Effect.map((cursor) => Stream.repeatEffectChunkOption(pull(cursor))),
+      Stream.unwrapScoped
+    )
+  }
+
+  readonly ping: Effect.Effect<void, SqlError> = Effect.suspend(() => Effect.asVoid(this.executeRaw("SELECT 1", [])))
+
+  isUsable(): boolean {
+    return this.usable
+  }
+
+  inTransaction(): boolean {
+    return this.transactionStatus !== "I"
+  }
+
+  onLost(listener: (cause: unknown) => void): void {
+    this.lostListener = listener
+    if (this.lost !== undefined) listener(this.lost.cause)
+  }
+
+  private onClientLost(cause: unknown): void {
+    if (this.lost !== undefined) return
+    this.usable = false
+    this.lost = { cause }
+    this.lostListener?.(cause)
+  }
+
+  private request<A>(
+    send: (settle: (cause: Error | null, result: PgResults) => void) => void,
+    read: (result: PgResults) => A
+  ): Effect.Effect<A, SqlError> {
+    return Effect.async<A, SqlError>((resume) => {
+      const turn: Turn = {
+        send: () =>
+          send((cause, result) => {
+            this.end(turn)
+            resume(cause ? Effect.fail(this.failure(cause)) : Effect.succeed(read(result)))
+          }),
+        onEnd: undefined
+      }
+      this.begin(turn)
+      return this.abandon(turn)
+    })
+  }
+
+  private openCursor(sql: string, params: ReadonlyArray<unknown>): OpenCursor {
+    let turn: Turn | undefined
+    let settle: ((answer: Effect.Effect<Answer>) => void) | undefined
+    const cursor = new Cursor(sql, params, {
+      inTransaction: () => this.transactionStatus === "T",
+      onReady: () => this.end(turn!),
+      onAnswer: (answer) => {
+        settle?.(Effect.succeed(answer))
+        settle = undefined
+      }
+    })
+    const ask = (command: "fetch" | "close") =>
+      Effect.async<Answer>((resume) => {
+        settle = resume
+        if (!cursor.send(command)) {
+          turn = { send: () => this.client.query(cursor), onEnd: undefined }
+          this.begin(turn)
+        }
+        return Effect.suspend(() => settle === undefined ? Effect.void : this.abandon(turn!))
+      })
+    return {
+      fetch: Effect.suspend(() => cursor.outcome === undefined ? ask("fetch") : Effect.succeed(cursor.outcome)),
+      close: Effect.suspend(() => {
+        if (!cursor.isOpen || !this.usable) return Effect.void
+        return Effect.asVoid(Effect.timeoutOption(Effect.interruptible(ask("close")), closeTimeout))
+      })
+    }
+  }
+
+  private begin(turn: Turn): void {
+    if (this.current === undefined) {
+      this.current = turn
+      turn.send()
+    } else {
+      this.waiting.push(turn)
+    }
+  }
+
+  private end(turn: Turn): void {
+    this.current = undefined
+    turn.onEnd?.()
+    const next = this.waiting.shift()
+    if (next !== undefined) this.begin(next)
+  }
+
+  /** What an interruption does to a statement: it leaves the line, or is cancelled and waited for. */
+  private abandon(turn: Turn): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      if (this.current !== turn) {
+        const index = this.waiting.indexOf(turn)
+        if (index >= 0) this.waiting.splice(index, 1)
+        return Effect.void
+      }
+      this.usable = false
+      const ended = Effect.async<void>((resume) => {
+        if (this.current === turn) turn.onEnd = () => resume(Effect.void)
+        else resume(Effect.void)
+      })
+      return Effect.zipRight(this.cancelRequest, Effect.timeoutOption(ended, cancelAgainAfter)).pipe(
+        Effect.repeat({ until: Option.isSome }),
+        Effect.interruptible,
+        Effect.timeoutOption(cancelTimeout),
+        Effect.flatMap((inTime) => Option.isSome(inTime) ? Effect.void : destroy(this.client))
+      )
+    })
+  }
+
+  private failure(cause: unknown): SqlError {
+    const error = new SqlError({ cause, message: "Failed to execute statement" })
+    // The socket may close a moment later than the error that announces it.
+    if (Dispositions.of(error).connection === "destroy") this.usable = false
+    return error
+  }
+}
+
+interface OpenCursor {
+  /** The next rows; none after the last. */
+  readonly fetch: Effect.Effect<Answer>
+  readonly close: Effect.Effect<void>
+}
+
+/** A text of several statements, which only a query without parameters can be, has a result for each. */
+type PgResults = Pg.QueryResult | ReadonlyArray<Pg.QueryResult>
+
+const rowsOf = (result: PgResults): Rows =>
+  Array.isArray(result) ? result.map((one) => one.rows) : (result as Pg.QueryResult).rows
+
+const rawOf = (result: PgResults): unknown => result

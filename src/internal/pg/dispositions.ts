@@ -1,0 +1,227 @@
+/**
+ * What errors of PostgreSQL and of pg mean. SQLSTATEs: PostgreSQL documentation, appendix A; the readings were tried on
+ * real servers.
+ */
+import { SqlError } from "@effect/sql/SqlError"
+import type { Disposition } from "../../Driver.js"
+import { EndpointUnavailable } from "../../RoutingError.js"
+import { failedToConnect, PasswordUnavailable } from "./connect.js"
+
+/** The statement's own fault: it would fail anywhere. */
+const statement: Disposition = {
+  blame: "statement",
+  connection: "keep",
+  evidence: "none",
+  outcome: "rolledBack",
+  readRetry: "none"
+}
+
+/** The connection went while a statement was on its way. */
+const lost: Disposition = {
+  blame: "connection",
+  connection: "destroy",
+  evidence: "soft",
+  outcome: "unknown",
+  readRetry: "elsewhere"
+}
+
+/** The server ended an idle connection; the statement crossed the news. */
+const expired: Disposition = { ...lost, evidence: "none", readRetry: "sameEndpoint" }
+
+/** A client that had lost its connection was used: nothing left this process. */
+const dead: Disposition = { ...expired, outcome: "notSent" }
+
+/** The server has forgotten a prepared statement, or what its result looked like. */
+const stalePlan: Disposition = { ...expired, outcome: "refused" }
+
+/** The server is going away. */
+const shutdown: Disposition = { ...lost, blame: "endpoint", evidence: "hard" }
+
+/** The server failed at something that has nothing to do with the statement. */
+const broken: Disposition = { ...lost, blame: "endpoint" }
+
+const exhausted: Disposition = { ...statement, blame: "capacity", evidence: "soft", readRetry: "elsewhere" }
+
+/** Rolled back in favour of another transaction: to be tried again where it was. */
+const conflict: Disposition = { ...statement, blame: "transaction", readRetry: "sameEndpoint" }
+
+/** A standby had to choose between the read and replaying its primary. */
+const recoveryConflict: Disposition = { ...conflict, readRetry: "elsewhere" }
+
+/** Asked of a server that is not in the role for it. */
+const wrongRole: Disposition = { ...statement, blame: "role", outcome: "refused", readRetry: "primary" }
+
+/** The server refused the connection, or was not there. */
+const unreachable: Disposition = {
+  blame: "endpoint",
+  connection: "destroy",
+  evidence: "hard",
+  outcome: "notSent",
+  readRetry: "elsewhere"
+}
+
+const full: Disposition = { ...unreachable, blame: "capacity" }
+
+const misconfigured: Disposition = { ...unreachable, blame: "configuration" }
+
+/** SQLSTATEs of an error that a statement failed with. */
+export const bySqlState: { readonly [code: string]: Disposition } = {
+  "08001": unreachable,
+  "08004": unreachable,
+  "08007": broken,
+  "0A000": statement,
+  "25006": wrongRole,
+  "25P02": { ...statement, outcome: "refused" },
+  "25P03": expired,
+  "25P04": expired,
+  "26000": stalePlan,
+  "28000": misconfigured,
+  "28P01": misconfigured,
+  "3D000": misconfigured,
+  "40001": conflict,
+  "40002": statement,
+  "40003": broken,
+  "40P01": conflict,
+  // A replica may not have replayed the DDL yet: its primary knows.
+  "42703": { ...statement, readRetry: "primary" },
+  "42883": { ...statement, readRetry: "primary" },
+  "42P01": { ...statement, readRetry: "primary" },
+  "53300": full,
+  // temp_file_limit and the like: the statement needs more than it may have, here or anywhere.
+  "53400": { ...exhausted, evidence: "none", readRetry: "none" },
+  "55000": statement,
+  "55006": { ...conflict, readRetry: "none" },
+  "55P03": { ...conflict, readRetry: "none" },
+  "57014": statement,
+  "57P01": shutdown,
+  "57P02": shutdown,
+  "57P03": unreachable,
+  "57P04": { ...shutdown, blame: "configuration", readRetry: "none" },
+  "57P05": expired,
+  "XX001": shutdown,
+  "XX002": shutdown
+}
+
+/** Classes of SQLSTATE, where the exact code is in no table. */
+export const bySqlStateClass: { readonly [firstTwo: string]: Disposition } = {
+  "08": lost,
+  "40": conflict,
+  "53": exhausted,
+  "57": lost,
+  "58": broken,
+  "F0": broken,
+  "XX": broken
+}
+
+/**
+ * Meanings that share a SQLSTATE with another. `routine` is the server's own function, the same in all its languages;
+ * messages are known in English alone, and what is not known there falls back to the SQLSTATE.
+ */
+export const bySqlStateAndText: ReadonlyArray<{
+  readonly codes: ReadonlyArray<string>
+  readonly message: RegExp
+  readonly routines?: ReadonlyArray<string>
+  readonly disposition: Disposition
+}> = [
+  {
+    codes: ["40001", "40P01"],
+    message: /conflict with recovery/,
+    routines: ["ProcessInterrupts", "ProcessRecoveryConflictInterrupt"],
+    disposition: recoveryConflict
+  },
+  {
+    codes: ["0A000"],
+    message: /cached plan must not change/,
+    routines: ["RevalidateCachedQuery"],
+    disposition: stalePlan
+  },
+  { codes: ["0A000", "55000"], message: /hot standby|during recovery|recovery is in progress/, disposition: wrongRole },
+  { codes: ["57014"], message: /statement timeout/, disposition: { ...statement, evidence: "soft" } },
+  // Our own cancels are never seen, because their statement was interrupted: somebody else's hit this one.
+  {
+    codes: ["57014"],
+    message: /user request/,
+    disposition: { ...statement, blame: "connection", readRetry: "elsewhere" }
+  }
+]
+
+/** SQLSTATE classes of an error that a connection was refused with; every other one is a matter of configuration. */
+export const bySqlStateClassAtConnect: { readonly [firstTwo: string]: Disposition } = {
+  "08": unreachable,
+  "53": full,
+  "57": unreachable,
+  "58": unreachable,
+  "F0": unreachable,
+  "XX": unreachable
+}
+
+/** Codes of Node's socket errors, on a connection that was open. */
+export const bySocketCode: { readonly [code: string]: Disposition } = {
+  ECONNRESET: lost,
+  EHOSTUNREACH: lost,
+  ENETUNREACH: lost,
+  EPIPE: lost,
+  ETIMEDOUT: lost
+}
+
+/** Errors of pg itself, which have nothing but a message. */
+export const byDriverMessage: ReadonlyArray<{ readonly message: RegExp; readonly disposition: Disposition }> = [
+  { message: /^Connection terminated/, disposition: lost },
+  { message: /^Client .*not queryable$/, disposition: dead },
+  // The server still runs it, and its answer would be taken for the next statement's.
+  { message: /^Query read timeout$/, disposition: broken }
+]
+
+/** An error of pg, or of what it was given (a parameter, a type parser), that is in no table. */
+export const unknownDriverError: Disposition = { ...statement, outcome: "unknown" }
+
+const timeout = /time(d )?out|not connected within/i
+
+/** What an error means that a statement, or opening a connection, failed with. */
+export const of = (error: SqlError): Disposition => {
+  const { atConnect, cause } = unwrap(error)
+  if (cause instanceof PasswordUnavailable) return { ...misconfigured, evidence: "none" }
+  const { code, message, routine, severity, syscall } = describe(cause)
+  // Only a server has severity; EPIPE would make a fine SQLSTATE.
+  const sqlState = severity === "" ? undefined : code
+  if (atConnect || syscall === "connect" || syscall === "getaddrinfo") {
+    if (sqlState !== undefined) return bySqlStateClassAtConnect[sqlState.slice(0, 2)] ?? misconfigured
+    return timeout.test(message) || code === "ETIMEDOUT" ? { ...unreachable, evidence: "soft" } : unreachable
+  }
+  if (sqlState === undefined) {
+    return bySocketCode[code] ??
+      byDriverMessage.find((row) => row.message.test(message))?.disposition ??
+      unknownDriverError
+  }
+  const told = bySqlStateAndText.find((row) =>
+    row.codes.includes(sqlState) && (row.message.test(message) || row.routines?.includes(routine))
+  )
+  const disposition = told?.disposition ?? bySqlState[sqlState] ?? bySqlStateClass[sqlState.slice(0, 2)] ?? statement
+  return severity === "FATAL" || severity === "PANIC" ? { ...disposition, connection: "destroy" } : disposition
+}
+
+type ErrorField = "code" | "message" | "routine" | "severity" | "syscall"
+
+const describe = (cause: unknown): { readonly [field in ErrorField]: string } => {
+  // A name with several addresses fails with an error for each of them.
+  const error = Object(cause instanceof AggregateError ? cause.errors[0] : cause)
+  const text = (field: ErrorField): string => typeof error[field] === "string" ? error[field] : ""
+  return {
+    code: text("code"),
+    message: text("message"),
+    routine: text("routine"),
+    severity: text("severity"),
+    syscall: text("syscall")
+  }
+}
+
+/** The driver's error, and whether it came while connecting. */
+const unwrap = (error: SqlError): { readonly cause: unknown; readonly atConnect: boolean } => {
+  let atConnect = false
+  let cause: unknown = error
+  while (cause instanceof SqlError || cause instanceof EndpointUnavailable) {
+    atConnect ||= cause._tag === "EndpointUnavailable" || cause.message === failedToConnect
+    cause = cause.cause
+  }
+  return { atConnect, cause }
+}
