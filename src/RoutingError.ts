@@ -224,9 +224,10 @@ export const isRoutingError = (u: unknown): u is RoutingError => classes.some((_
  *   const sql = yield* SqlClient.SqlClient
  *   return yield* sql`SELECT * FROM orders`
  * }).pipe(Effect.tapError((error) =>
- *   error._tag === "SqlError" && Option.isSome(RoutingError.from(error))
- *     ? Effect.logWarning(RoutingError.from(error).value.message)
- *     : Effect.void
+ *   Option.match(RoutingError.from(error), {
+ *     onNone: () => Effect.void,
+ *     onSome: (routing) => Effect.logWarning(`${routing._tag}: ${routing.message}`)
+ *   })
  * ))
  * ```
  *

@@ -74,7 +74,10 @@ export const make = <Config>(
       return { sql, facts, plan: database.plan(facts) }
     }
     const reserve = Effect.uninterruptibleMask((restore) =>
-      Effect.map(runner.reserve(restore), (lease) => lease.slot.connection)
+      Effect.flatMap(runner.reserve(restore), (lease) => {
+        const end = transactions.adopt(lease)
+        return Effect.as(Effect.addFinalizer(() => Effect.sync(end)), lease.slot.connection)
+      })
     )
 
     const client: RoutedSqlClient = Object.assign(makeConstructor(context), {

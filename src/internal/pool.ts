@@ -119,25 +119,29 @@ export class Pool {
   }
 
   /**
-   * Waits for a connection. To be run in an uninterruptible region, whose `restore` makes just the waiting
+   * Waits for a connection. To be called and run in an uninterruptible region, whose `restore` makes just the waiting
    * interruptible: so a connection that was handed over in the same moment as an interruption is never lost.
    */
   acquire(restore: Restore): Effect.Effect<Slot, SqlError> {
-    return Effect.suspend(() => {
-      const slot = this.takeIdle()
-      if (slot !== undefined) return Effect.succeed(slot)
-      if (this.drained !== undefined) return Effect.fail(this.closedError())
-      if (this.waiters.size >= this.options.settings.maxWaiters) {
-        return Effect.fail(this.acquireError("tooManyWaiters", Duration.zero))
+    const slot = this.takeIdle()
+    if (slot !== undefined) return Effect.succeed(slot)
+    if (this.drained !== undefined) return Effect.fail(this.closedError())
+    if (this.waiters.size >= this.options.settings.maxWaiters) {
+      return Effect.fail(this.acquireError("tooManyWaiters", Duration.zero))
+    }
+    const waiter: Waiter = { since: this.clock.unsafeCurrentTimeNanos(), settle: ignore, slot: undefined }
+    const waiting = Effect.async<Slot, SqlError>((resume) => {
+      waiter.settle = resume
+      this.waiters.add(waiter)
+      this.grow()
+      this.watchWaiters()
+    })
+    return Effect.matchCauseEffect(restore(waiting), {
+      onSuccess: Effect.succeed,
+      onFailure: (cause) => {
+        this.abandon(waiter)
+        return Effect.failCause(cause)
       }
-      const waiter: Waiter = { since: this.clock.unsafeCurrentTimeNanos(), settle: () => {}, slot: undefined }
-      const waiting = Effect.async<Slot, SqlError>((resume) => {
-        waiter.settle = resume
-        this.waiters.add(waiter)
-        this.grow()
-        this.watchWaiters()
-      })
-      return Effect.onError(restore(waiting), () => Effect.sync(() => this.abandon(waiter)))
     })
   }
 
@@ -397,6 +401,8 @@ export class Pool {
     return RoutingError.toSqlError(new RoutingError.RouterClosed({ database, endpoint }))
   }
 }
+
+const ignore = () => {}
 
 /** Why a Scope is closed whose connection must not say good-bye first. */
 const destroyed: Exit.Exit<never> = Exit.interrupt(FiberId.none)

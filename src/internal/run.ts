@@ -87,19 +87,22 @@ export class Runner {
       server.inFlight++
       return use({ server, pool, slot })
     }
-    return Effect.flatMap(this.borrowFor(call, server, pool, attempt.tried, restore), use)
+    return this.borrowFor(call, server, pool, attempt.tried, restore, use)
   }
 
   /** Lends a connection for the plan until the Scope ends; for streams. */
   lease(call: Call, restore: Restore): Effect.Effect<Lease, SqlError, Scope> {
     return Effect.suspend(() => {
       const server = this.database.choose(call.plan, nobody)!
-      return Effect.tap(this.borrowFor(call, server, poolFor(server, call.plan), nobody, restore), (lease) => {
+      return this.borrowFor(call, server, poolFor(server, call.plan), nobody, restore, (lease) => {
         announce(call, lease.server)
-        return Effect.addFinalizer((exit) =>
-          Effect.sync(() =>
-            this.giveBack(lease, Exit.isFailure(exit) && this.judge(exit.cause)?.connection === "destroy")
-          )
+        return Effect.as(
+          Effect.addFinalizer((exit) =>
+            Effect.sync(() =>
+              this.giveBack(lease, Exit.isFailure(exit) && this.judge(exit.cause)?.connection === "destroy")
+            )
+          ),
+          lease
         )
       })
     })
@@ -159,21 +162,30 @@ export class Runner {
     return error.value instanceof SqlError ? this.database.driver.disposition(error.value) : undefined
   }
 
-  /** Waits for a connection; a server that cannot lend one leaves a read to the next. */
-  private borrowFor(
+  /** Waits for a connection and uses it; a server that cannot lend one leaves a read to the next. */
+  private borrowFor<A, R>(
     call: Call,
     server: Server,
     pool: Pool,
     tried: ReadonlyArray<Server>,
-    restore: Restore
-  ): Effect.Effect<Lease, SqlError> {
-    return Effect.catchAll(this.borrow(server, pool, restore), (error) => {
-      announce(call, server)
-      const avoid = [...tried, server]
-      const next = call.plan.retry === "read" ? this.database.choose(call.plan, avoid) : undefined
-      return next === undefined
-        ? Effect.fail(error)
-        : this.borrowFor(call, next, poolFor(next, call.plan), avoid, restore)
+    restore: Restore,
+    use: (lease: Lease) => Effect.Effect<A, SqlError, R>
+  ): Effect.Effect<A, SqlError, R> {
+    return Effect.matchCauseEffect(pool.acquire(restore), {
+      onSuccess: (slot) => {
+        server.inFlight++
+        return use({ server, pool, slot })
+      },
+      onFailure: (cause) => {
+        announce(call, server)
+        const avoid = [...tried, server]
+        const next = call.plan.retry === "read" && !Cause.isInterrupted(cause)
+          ? this.database.choose(call.plan, avoid)
+          : undefined
+        return next === undefined
+          ? Effect.failCause(cause)
+          : this.borrowFor(call, next, poolFor(next, call.plan), avoid, restore, use)
+      }
     })
   }
 

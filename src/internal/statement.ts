@@ -13,7 +13,7 @@ import type { Fiber, Restore } from "./compat.js"
 import * as compat from "./compat.js"
 import type { Call, Runner } from "./run.js"
 import { announce } from "./run.js"
-import type { Transactions } from "./transaction.js"
+import type { Frame, Transactions } from "./transaction.js"
 
 type TransformRows = Connection["execute"] extends (sql: string, params: ReadonlyArray<unknown>, f: infer F) => unknown
   ? F
@@ -48,14 +48,19 @@ export interface StatementContext {
 }
 
 /** The facts, the plan and the way of a statement's text. */
-const callOf = (context: StatementContext, sql: string, span: Tracer.Span | undefined, fiber: Fiber): Call => {
-  const { classifier, runner } = context
-  const { database } = runner
+const callOf = (
+  context: StatementContext,
+  sql: string,
+  span: Tracer.Span | undefined,
+  fiber: Fiber,
+  frame: Frame | undefined
+): Call => {
+  const { classifier, runner: { database } } = context
   const facts = classifier.classify(database.driver.dialect, sql)
   return {
     sql,
     facts,
-    plan: context.transactions.current(fiber) === undefined ? database.plan(facts) : database.pinnedPlan,
+    plan: frame === undefined ? database.plan(facts) : database.pinnedPlan,
     span,
     capture: fiber.getFiberRef(currentCapture),
     decision: undefined
@@ -82,8 +87,8 @@ const route = <A>(
   sql: string,
   run: (connection: PhysicalConnection) => Effect.Effect<A, SqlError>
 ): Effect.Effect<A, SqlError> => {
-  const call = callOf(context, sql, span, fiber)
   const frame = context.transactions.current(fiber)
+  const call = callOf(context, sql, span, fiber, frame)
   if (frame === undefined) return context.runner.run(call, run, restore)
   return frame.transaction.run(frame, (lease) => {
     announce(call, lease.server)
@@ -101,8 +106,8 @@ const routeStream = (
 ): Stream.Stream<any, SqlError> =>
   Stream.unwrapScoped(Effect.uninterruptibleMask((restore) =>
     compat.withFiber((fiber) => {
-      const call = callOf(context, sql, span, fiber)
       const frame = context.transactions.current(fiber)
+      const call = callOf(context, sql, span, fiber, frame)
       const lease = frame === undefined
         ? context.runner.lease(call, restore)
         : frame.transaction.run(frame, (lease) => {

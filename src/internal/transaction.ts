@@ -56,9 +56,24 @@ export class Transaction {
   private readonly opening = Effect.unsafeMakeSemaphore(1)
   private readonly waiting = new Set<() => void>()
 
-  constructor(private readonly runner: Runner, private readonly span: Tracer.Span) {
+  constructor(
+    private readonly runner: Runner,
+    private readonly span: Tracer.Span | undefined,
+    /** A connection that its holder has already made a transaction of, or means to. */
+    reserved?: Lease
+  ) {
     this.root = new Frame(this, undefined, 0, "")
+    this.root.opened = reserved !== undefined
+    this.lease = reserved
     this.frames = [this.root]
+  }
+
+  get database(): string {
+    return this.runner.database.name
+  }
+
+  isOf(runner: Runner): boolean {
+    return this.runner === runner
   }
 
   /**
@@ -241,7 +256,7 @@ export class Transaction {
           onSuccess: () => {
             this.lease = lease
             this.root.opened = true
-            for (const [key, value] of lease.server.attributes) this.span.attribute(key, value)
+            for (const [key, value] of lease.server.attributes) this.span?.attribute(key, value)
             return Effect.void
           },
           onFailure: (cause) => {
@@ -273,7 +288,7 @@ export class Transaction {
       duration: frameTimeout,
       onTimeout: () =>
         RoutingError.toSqlError(
-          new RoutingError.TransactionFrameBusy({ database: this.runner.database.name, waited: frameTimeout })
+          new RoutingError.TransactionFrameBusy({ database: this.database, waited: frameTimeout })
         )
     })
   }
@@ -292,7 +307,7 @@ export class Transaction {
   private closed(frame: Frame): SqlError {
     return RoutingError.toSqlError(
       new RoutingError.TransactionClosed({
-        database: this.runner.database.name,
+        database: this.database,
         reason: frame.ended ? "ended" : "rolledBack"
       })
     )
@@ -301,7 +316,7 @@ export class Transaction {
   private rolledBack(lease: Lease): SqlError {
     return RoutingError.toSqlError(
       new RoutingError.TransactionRolledBack({
-        database: this.runner.database.name,
+        database: this.database,
         endpoint: lease.server.name
       })
     )
@@ -310,7 +325,7 @@ export class Transaction {
   private outcomeUnknown(lease: Lease, cause: unknown): SqlError {
     return RoutingError.toSqlError(
       new RoutingError.CommitOutcomeUnknown({
-        database: this.runner.database.name,
+        database: this.database,
         endpoint: lease.server.name,
         cause
       })
@@ -322,17 +337,44 @@ export class Transaction {
 const control = (connection: PhysicalConnection, text: string): Effect.Effect<void, SqlError> =>
   Effect.asVoid(connection.executeUnprepared(text, [], undefined))
 
-/** What others find under @effect/sql's global tag: it tells them of the transaction, and lets them do nothing in it. */
-const guard = (database: string): Connection => {
-  const refusal = Effect.suspend(() =>
-    Effect.fail(RoutingError.toSqlError(new RoutingError.ForeignClientInTransaction({ database })))
+/**
+ * What others find under @effect/sql's global tag: it tells them of the transaction, and lets them do nothing in it.
+ *
+ * It leads our own statements to their frame where the private tag did not come along: SqlResolver takes the global tag,
+ * and nothing else, to the fiber that runs a batch.
+ */
+class Guard implements Connection {
+  private readonly refusal = Effect.suspend(() =>
+    Effect.fail(RoutingError.toSqlError(
+      new RoutingError.ForeignClientInTransaction({ database: this.frame.transaction.database })
+    ))
   )
-  return {
-    execute: () => refusal,
-    executeRaw: () => refusal,
-    executeValues: () => refusal,
-    executeUnprepared: () => refusal,
-    executeStream: () => Stream.fromEffect(refusal)
+
+  constructor(readonly frame: Frame, private readonly around: Connection | undefined) {}
+
+  /** The innermost frame of the router among this one and those around it. */
+  frameOf(runner: Runner): Frame | undefined {
+    return this.frame.transaction.isOf(runner)
+      ? this.frame
+      : this.around instanceof Guard
+      ? this.around.frameOf(runner)
+      : undefined
+  }
+
+  execute() {
+    return this.refusal
+  }
+  executeRaw() {
+    return this.refusal
+  }
+  executeValues() {
+    return this.refusal
+  }
+  executeUnprepared() {
+    return this.refusal
+  }
+  executeStream() {
+    return Stream.fromEffect(this.refusal)
   }
 }
 
@@ -341,6 +383,8 @@ export interface Transactions {
   /** The frame that the fiber is in, if any. */
   readonly current: (fiber: Fiber) => Frame | undefined
   readonly withTransaction: <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E | SqlError, R>
+  /** Lets statements run on a reserved connection where its holder provides it as the transaction's; until the finalizer. */
+  readonly adopt: (lease: Lease) => () => void
 }
 
 export const make = (
@@ -348,8 +392,6 @@ export const make = (
   spanAttributes: ReadonlyArray<readonly [string, unknown]>
 ): Transactions => {
   const tag: Context.Tag<never, Frame> = compat.uniqueTag<Frame>("Transaction")
-  const announced = guard(runner.database.name)
-
   const within = <A, E, R>(
     frame: Frame,
     effect: Effect.Effect<A, E, R>,
@@ -359,7 +401,14 @@ export const make = (
     end: (exit: Exit.Exit<A, E>) => Effect.Effect<A, E | SqlError>
   ): Effect.Effect<A, E | SqlError, R> =>
     Effect.flatMap(
-      Effect.exit(compat.inTransaction(restore(effect), fiber, tag, frame, [announced, frame.depth], span)),
+      Effect.exit(compat.inTransaction(
+        restore(effect),
+        fiber,
+        tag,
+        frame,
+        [new Guard(frame, compat.announcedTransaction(fiber)), frame.depth],
+        span
+      )),
       (exit) => {
         span.event(
           frame.parent !== undefined && Exit.isSuccess(exit)
@@ -373,10 +422,21 @@ export const make = (
       }
     )
 
-  const current = (fiber: Fiber) => compat.unsafeService(fiber, tag)
+  const adopted = new WeakMap<Connection, Frame>()
+  // The announced one first: it is what SqlResolver takes along, into fibers whose private tag is of another frame.
+  const current = (fiber: Fiber): Frame | undefined => {
+    const announced = compat.announcedTransaction(fiber)
+    const frame = announced instanceof Guard ? announced.frameOf(runner) : announced && adopted.get(announced)
+    return frame ?? compat.unsafeService(fiber, tag)
+  }
 
   return {
     current,
+    adopt: (lease) => {
+      const { root } = new Transaction(runner, undefined, lease)
+      adopted.set(lease.slot.connection, root)
+      return () => void (root.ended = true)
+    },
     withTransaction: (effect) =>
       compat.withClientSpan("sql.transaction", (span, fiber, restore) => {
         for (const [key, value] of spanAttributes) span.attribute(key, value)

@@ -1,5 +1,4 @@
 import { SqlError } from "@effect/sql/SqlError"
-import * as Cause from "effect/Cause"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -11,6 +10,7 @@ import * as Mysql from "mysql2"
 import type { EventEmitter } from "node:events"
 import type { Socket } from "node:net"
 import type { PhysicalConnection } from "../../Driver.js"
+import { onInterrupt } from "../compat.js"
 import * as Dispositions from "./dispositions.js"
 
 /** Longest wait for the server to be told that a statement is to stop; then the connection is destroyed without. */
@@ -150,16 +150,7 @@ export class MysqlConnection implements PhysicalConnection {
         done(cause as Error, undefined, undefined)
       }
     })
-    // The same as a canceller of `async`, for 1 µs instead of 2.7.
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.matchCauseEffect(restore(answer), {
-        onSuccess: Effect.succeed,
-        onFailure: (cause) =>
-          Cause.isInterrupted(cause)
-            ? Effect.zipRight(this.cancel, Effect.failCause(cause))
-            : Effect.failCause(cause)
-      })
-    )
+    return onInterrupt(answer, this.cancel)
   }
 
   /** Notes what an error means for the connection, and carries it. */

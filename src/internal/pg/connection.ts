@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type * as Pg from "pg"
 import type { PhysicalConnection } from "../../Driver.js"
+import { onInterrupt } from "../compat.js"
 import { destroy } from "./connect.js"
 import { type Answer, Cursor } from "./cursor.js"
 import * as Dispositions from "./dispositions.js"
@@ -123,7 +124,8 @@ export class PgConnection implements PhysicalConnection {
     send: (settle: (cause: Error | null, result: PgResults) => void) => void,
     read: (result: PgResults) => A
   ): Effect.Effect<A, SqlError> {
-    return Effect.async<A, SqlError>((resume) => {
+    return Effect.suspend(() => {
+      let resume: (answer: Effect.Effect<A, SqlError>) => void
       const turn: Turn = {
         send: () =>
           send((cause, result) => {
@@ -132,8 +134,11 @@ export class PgConnection implements PhysicalConnection {
           }),
         onEnd: undefined
       }
-      this.begin(turn)
-      return this.abandon(turn)
+      const answer = Effect.async<A, SqlError>((resume_) => {
+        resume = resume_
+        this.begin(turn)
+      })
+      return onInterrupt(answer, this.abandon(turn))
     })
   }
 
