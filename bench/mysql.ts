@@ -23,7 +23,7 @@ export const run = async (): Promise<void> => {
         routed: RoutedMysqlClient.layer({ maxConnections, primary: { url } }),
         plain: (id) => Effect.promise(() => pool.execute("SELECT id, name FROM bench WHERE id = ?", [id])),
         fibers: [1, 16, 64],
-        statements: 3000
+        statements: 1000
       })
     )
     yield* Effect.promise(() => pool.end())

@@ -23,7 +23,7 @@ export const run = async (): Promise<void> => {
         routed: RoutedPgClient.layer({ maxConnections, primary: { url } }),
         plain: (id) => Effect.promise(() => pool.query("SELECT id, name FROM bench WHERE id = $1", [id])),
         fibers: [1, 16, 64],
-        statements: 3000,
+        statements: 1000,
         goals: { throughput: 1.25, p50: 0.85 }
       })
     )

@@ -4,8 +4,8 @@ import type * as Layer from "effect/Layer"
 import * as ManagedRuntime from "effect/ManagedRuntime"
 import { median, report } from "./harness.js"
 
-const rounds = 9
-const warmUpRounds = 2
+const rounds = 31
+const warmUpRounds = 6
 const rows = 1000
 
 interface Round {

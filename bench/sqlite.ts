@@ -18,7 +18,7 @@ export const run = async (): Promise<void> => {
     routed: RoutedSqliteClient.layer({ primary: { filename } }),
     plain: (id) => Effect.sync(() => db.prepare("SELECT id, name FROM bench WHERE id = ?").get(id)),
     fibers: [1, 16],
-    statements: 20_000
+    statements: 5000
   })
   db.close()
   rmSync(folder, { recursive: true })

@@ -1,13 +1,16 @@
 import * as MysqlClient from "@effect/sql-mysql2/MysqlClient"
 import * as SqlClient from "@effect/sql/SqlClient"
+import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import {
   Chunk,
   Config,
   ConfigProvider,
   Context,
+  Deferred,
   Duration,
   Effect,
+  Either,
   Exit,
   Fiber,
   Layer,
@@ -73,6 +76,69 @@ describe("layer", () => {
       yield* Effect.exit(sql.withTransaction(Effect.zipRight(sql`INSERT INTO kept VALUES (4)`, Effect.fail("undo"))))
       yield* caughtUp("mariadb")
       assert.deepStrictEqual(yield* sql`SELECT id FROM kept ORDER BY id`, [{ id: 1 }, { id: 3 }])
+    })))
+
+  it.live("goes on with a transaction in which one of several concurrent statements failed", () =>
+    routed(Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE TABLE went_on (id INT PRIMARY KEY)`
+      yield* sql.withTransaction(Effect.gen(function*() {
+        yield* sql`INSERT INTO went_on VALUES (1)`
+        const failed = yield* Effect.exit(Effect.all(
+          [
+            sql`INSERT INTO went_on VALUES (1)`,
+            sql`INSERT INTO went_on VALUES (2)`,
+            sql`INSERT INTO went_on VALUES (3)`
+          ],
+          { concurrency: "unbounded" }
+        ))
+        assert.isTrue(Exit.isFailure(failed))
+        yield* sql`INSERT INTO went_on VALUES (4)`
+      }))
+      yield* caughtUp("mariadb")
+      assert.deepStrictEqual(yield* sql`SELECT id FROM went_on`, [{ id: 1 }, { id: 4 }])
+    })))
+
+  it.live("writes nothing of a transaction that a deadlock ended, even if the error is swallowed", () =>
+    routed(Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      yield* sql`CREATE TABLE deadlocked (id INT PRIMARY KEY, v INT)`
+      yield* sql`INSERT INTO deadlocked VALUES (1, 0), (2, 0)`
+      const locked = yield* Deferred.make<void>()
+      const waits = yield* Deferred.make<void>()
+      const winner = sql.withTransaction(Effect.gen(function*() {
+        // The server picks whoever changed fewer rows.
+        yield* sql`INSERT INTO deadlocked SELECT seq, 1 FROM seq_200_to_220`
+        yield* sql`UPDATE deadlocked SET v = 1 WHERE id = 1`
+        yield* Deferred.await(locked)
+        yield* Effect.forkScoped(Effect.zipRight(Effect.sleep("100 millis"), Deferred.succeed(waits, void 0)))
+        yield* sql`UPDATE deadlocked SET v = 1 WHERE id = 2`
+      }))
+      const inserted: Array<unknown> = []
+      const loser = sql.withTransaction(Effect.gen(function*() {
+        yield* sql`INSERT INTO deadlocked VALUES (100, 2)`
+        yield* sql`UPDATE deadlocked SET v = 2 WHERE id = 2`
+        yield* Deferred.succeed(locked, void 0)
+        yield* Deferred.await(waits)
+        const insert = (id: number) => Effect.either(sql`INSERT INTO deadlocked VALUES (${id}, 2)`)
+        const [lost, queued] = yield* Effect.all(
+          [Effect.either(sql`UPDATE deadlocked SET v = 2 WHERE id = 1`), insert(101)],
+          { concurrency: "unbounded" }
+        )
+        inserted.push(Either.flip(lost), queued, yield* insert(102))
+      }))
+      const [, end] = yield* Effect.scoped(Effect.all([winner, Effect.flip(loser)], { concurrency: "unbounded" }))
+      assert.instanceOf(end.cause, RoutingError.TransactionRolledBack)
+      const [lost, ...later] = inserted as ReadonlyArray<Either.Either<unknown, SqlError>>
+      assert.deepInclude(Either.getOrThrow(lost!), { _tag: "SqlError" })
+      for (const result of later) {
+        const { cause } = Either.getOrThrow(Either.flip(result))
+        assert.instanceOf(cause, RoutingError.TransactionClosed)
+        assert.strictEqual(cause.reason, "rolledBack")
+      }
+      yield* caughtUp("mariadb")
+      assert.deepStrictEqual(yield* sql`SELECT id FROM deadlocked WHERE v <> 1`, [])
+      yield* sql.withTransaction(sql`INSERT INTO deadlocked VALUES (103, 3)`)
     })))
 
   it.live("has a write that was taken for a read refused by the replica, and run by the primary", () =>

@@ -8,7 +8,7 @@ import type { PhysicalConnection } from "../../src/Driver.js"
 import type { Access, Endpoint } from "../../src/Endpoint.js"
 import * as Driver from "../../src/internal/mysql/driver.js"
 import type { MysqlEndpointConfig } from "../../src/internal/mysql/settings.js"
-import { ConfigurationError, EndpointUnavailable, toSqlError } from "../../src/RoutingError.js"
+import { ConfigurationError, EndpointUnavailable, toSqlError, TransactionClosed } from "../../src/RoutingError.js"
 import { caughtUp, mariadb } from "../servers/index.js"
 
 const cluster = mariadb()
@@ -63,6 +63,20 @@ const account = (root: PhysicalConnection, name: string, options: string) =>
     text(root, `CREATE OR REPLACE USER ${name}@'127.0.0.1' ${options}`),
     () => Effect.ignore(text(root, `DROP USER IF EXISTS ${name}@'127.0.0.1'`))
   )
+
+/** Two transactions in a state where the loser's next update, of row 1 of the table, is a deadlock that it loses. */
+const deadlock = (winner: PhysicalConnection, loser: PhysicalConnection, name: string, autocommit: number) =>
+  Effect.gen(function*() {
+    yield* text(winner, `INSERT INTO ${name} VALUES (1, 0), (2, 0)`)
+    yield* text(winner, "START TRANSACTION")
+    // The server picks whoever changed fewer rows.
+    yield* rows(winner, `INSERT INTO ${name} SELECT seq, 1 FROM seq_200_to_220`)
+    yield* rows(winner, `UPDATE ${name} SET v = 1 WHERE id = 1`)
+    yield* text(loser, `SET autocommit = ${autocommit}; START TRANSACTION`)
+    yield* rows(loser, `UPDATE ${name} SET v = 1 WHERE id = 2`)
+    yield* Effect.forkScoped(Effect.exit(rows(winner, `UPDATE ${name} SET v = 1 WHERE id = 2`)))
+    yield* Effect.sleep("100 millis")
+  })
 
 /** A table of `count` rows of some 200 bytes, made by the server. */
 const manyRows = (count: number) => `SELECT seq AS id, REPEAT('x', 200) AS filler FROM seq_1_to_${count}`
@@ -309,7 +323,7 @@ describe("interrupting", () => {
       }))
   }
 
-  it.scopedLive("one of two statements on a connection never lets the other begin", () =>
+  it.scopedLive("the running one of two statements never lets the other begin", () =>
     Effect.gen(function*() {
       const observer = yield* open()
       yield* table(observer, "queued_behind", "id INT")
@@ -320,9 +334,60 @@ describe("interrupting", () => {
       yield* Effect.yieldNow()
       yield* Fiber.interrupt(first)
       const error = yield* Effect.flip(Fiber.join(second))
-      assert.deepInclude(driver.disposition(error), { blame: "connection", evidence: "none" })
+      assert.deepInclude(driver.disposition(error), { blame: "connection", evidence: "none", outcome: "notSent" })
       yield* Effect.sleep("50 millis")
       assert.deepStrictEqual(yield* rows(observer, "SELECT * FROM queued_behind"), [])
+    }))
+
+  for (const way of ["execute", "executeStream"] as const) {
+    it.scopedLive(`a statement that waits for another (${way}) takes it out of the line, and harms nobody`, () =>
+      Effect.gen(function*() {
+        const connection = yield* open()
+        yield* table(connection, "left_the_line", "id INT")
+        const insert = (id: number) => {
+          const sql = `INSERT INTO left_the_line VALUES (${id})`
+          return way === "execute"
+            ? Effect.asVoid(connection.execute(sql, [], undefined))
+            : Stream.runDrain(connection.executeStream(sql, [], undefined))
+        }
+        const fibers = yield* Effect.forEach(
+          [rows(connection, "SELECT SLEEP(0.2)"), insert(1), insert(2), insert(3)],
+          (statement) => Effect.fork(Effect.asVoid(statement))
+        )
+        yield* Effect.sleep("50 millis")
+        const [took] = yield* Effect.timed(Fiber.interrupt(fibers[2]!))
+        assert.isBelow(Duration.toMillis(took), 100)
+        yield* Fiber.interrupt(fibers[3]!)
+        yield* Fiber.join(fibers[0]!)
+        yield* Fiber.join(fibers[1]!)
+        assert.isTrue(connection.isUsable())
+        assert.deepStrictEqual(yield* rows(connection, "SELECT id FROM left_the_line"), [{ id: 1 }])
+      }))
+  }
+
+  it.scopedLive("what an answer makes superfluous, before it is sent", () =>
+    Effect.gen(function*() {
+      const connection = yield* open()
+      yield* table(connection, "superfluous", "id INT")
+      const insert = rows(connection, "INSERT INTO superfluous VALUES (1)")
+      const together = { concurrency: "unbounded" } as const
+      const failed = yield* Effect.exit(Effect.all([rows(connection, "SELEC"), insert, insert], together))
+      assert.isTrue(Exit.isFailure(failed))
+      yield* Effect.race(rows(connection, "SELECT 1"), insert)
+      assert.isTrue(connection.isUsable())
+      assert.deepStrictEqual(yield* rows(connection, "SELECT id FROM superfluous"), [])
+    }))
+
+  it.scopedLive("a statement whose answer has come already changes nothing", () =>
+    Effect.gen(function*() {
+      const connection = yield* open()
+      const answered = yield* Deferred.make<void>()
+      const fiber = yield* Effect.fork(
+        Effect.zipRight(Effect.ensuring(rows(connection, "SELECT 1"), Deferred.succeed(answered, void 0)), Effect.never)
+      )
+      yield* Deferred.await(answered)
+      yield* Fiber.interrupt(fiber)
+      assert.isTrue(connection.isUsable())
     }))
 
   it.scopedLive("gives up on the kill after two seconds where the server does not answer", () =>
@@ -468,7 +533,65 @@ describe("inTransaction", () => {
       yield* text(connection, "ROLLBACK")
       assert.isFalse(connection.inTransaction())
       yield* text(connection, "SET autocommit = 0")
+      yield* rows(connection, "SELECT * FROM information_schema.ENGINES")
       assert.isUndefined(connection.inTransaction())
+      yield* text(connection, "ROLLBACK; SELECT * FROM information_schema.ENGINES")
+      assert.isUndefined(connection.inTransaction())
+    }))
+
+  for (const autocommit of [1, 0]) {
+    for (const way of ["execute", "executeStream"] as const) {
+      it.scopedLive(`is false after a deadlock (${way}, autocommit = ${autocommit}), and whoever waits is refused`, () =>
+        Effect.gen(function*() {
+          const observer = yield* open()
+          const name = `deadlock_${way}_${autocommit}`
+          yield* table(observer, name, "id INT PRIMARY KEY, v INT")
+          const winner = yield* open()
+          const loser = yield* open()
+          yield* deadlock(winner, loser, name, autocommit)
+          const update = `UPDATE ${name} SET v = 1 WHERE id = 1`
+          const [lost, refused] = yield* Effect.all([
+            way === "execute"
+              ? Effect.flip(rows(loser, update))
+              : Effect.flip(Stream.runDrain(loser.executeStream(update, [], undefined))),
+            // A stream takes a turn of the scheduler to begin.
+            Effect.flip(Effect.zipRight(Effect.yieldNow(), rows(loser, `INSERT INTO ${name} VALUES (109, 9)`)))
+          ], { concurrency: "unbounded" })
+          assert.strictEqual(errno(lost), 1213)
+          assert.instanceOf(refused.cause, TransactionClosed)
+          assert.isFalse(loser.inTransaction())
+          assert.isTrue(loser.isUsable())
+          yield* text(winner, "ROLLBACK")
+          assert.deepStrictEqual(yield* rows(observer, `SELECT * FROM ${name} WHERE v <> 0`), [])
+        }))
+    }
+  }
+
+  it.scopedLive("is false after a changed snapshot", () =>
+    Effect.gen(function*() {
+      const writer = yield* open()
+      yield* table(writer, "changed_snapshot", "id INT PRIMARY KEY, v INT")
+      const reader = yield* open()
+      yield* text(writer, "INSERT INTO changed_snapshot VALUES (1, 0)")
+      yield* text(reader, "SET innodb_snapshot_isolation = ON; START TRANSACTION")
+      yield* rows(reader, "SELECT * FROM changed_snapshot")
+      yield* rows(writer, "UPDATE changed_snapshot SET v = 1")
+      const error = yield* Effect.flip(rows(reader, "UPDATE changed_snapshot SET v = 2"))
+      assert.strictEqual(errno(error), 1020)
+      assert.isFalse(reader.inTransaction())
+    }))
+
+  it.scopedLive("a deadlock outside of a transaction refuses nobody", () =>
+    Effect.gen(function*() {
+      const connection = yield* open()
+      const raise = text(connection, "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213")
+      const [, one] = yield* Effect.all([Effect.flip(raise), rows(connection, "SELECT 1 AS one")], {
+        concurrency: "unbounded"
+      })
+      assert.deepStrictEqual(one, [{ one: 1 }])
+      yield* text(connection, "START TRANSACTION")
+      yield* Effect.flip(raise)
+      assert.isTrue(connection.inTransaction())
     }))
 
   it.scopedLive("knows COMMIT through the prepared protocol, for which servers list it", () =>
@@ -696,7 +819,6 @@ describe("dispositions of a real server", () => {
       const [number, disposition] = yield* judged(rows(b, "DELETE FROM judged_lock WHERE id = 1"))
       assert.strictEqual(number, 1205)
       assert.deepInclude(disposition, { blame: "transaction", outcome: "rolledBack", readRetry: "sameEndpoint" })
-      yield* text(b, "DO 1")
       assert.isTrue(b.inTransaction())
       yield* text(b, "ROLLBACK")
       yield* text(a, "ROLLBACK")

@@ -1,9 +1,9 @@
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import type { Disposition } from "../../src/Driver.js"
-import { disposition, rows } from "../../src/internal/mysql/dispositions.js"
+import { disposition, mayEndTransaction, rows } from "../../src/internal/mysql/dispositions.js"
 import { PasswordUnavailable } from "../../src/internal/mysql/settings.js"
-import { ConfigurationError, EndpointUnavailable, toSqlError } from "../../src/RoutingError.js"
+import { ConfigurationError, EndpointUnavailable, toSqlError, TransactionClosed } from "../../src/RoutingError.js"
 
 type Cause = object
 
@@ -43,10 +43,8 @@ describe("while a statement runs", () => {
       ...["ETIMEDOUT", "EHOSTUNREACH"].map((_) => client(_, { errno: -110, syscall: "read" })),
       client("PROTOCOL_SEQUENCE_TIMEOUT")
     ]],
-    ["connection destroy none notSent sameEndpoint", [
-      fatal("Can't add new command when connection is in closed state"),
-      fatal("Can't write in closed state")
-    ]],
+    ["connection destroy none notSent sameEndpoint", [client("CONNECTION_CLOSED")]],
+    ["transaction keep none notSent none", [new TransactionClosed({ database: "main", reason: "rolledBack" })]],
     ["statement keep none notSent none", [
       new TypeError("Bind parameters must not contain undefined. To pass SQL NULL specify JS null")
     ]],
@@ -64,7 +62,7 @@ describe("while a statement runs", () => {
       server(1290, "The MySQL server is running with the --super-read-only option so it cannot execute this statement")
     ]],
     ["transaction keep none rolledBack none", [3058, 3572].map((_) => server(_))],
-    ["statement keep none rolledBack none", [1062, 1242, 1317, 1451, 1452, 1644, 3819].map((_) => server(_))],
+    ["statement keep none rolledBack none", [1062, 1206, 1242, 1317, 1451, 1452, 1644, 3819].map((_) => server(_))],
     ["statement keep soft rolledBack none", [1969, 3024].map((_) => server(_))],
     ["endpoint keep hard refused elsewhere", [
       server(1047, "WSREP has not yet prepared node for application use"),
@@ -83,6 +81,7 @@ describe("while a statement runs", () => {
     ]],
     ["connection destroy soft unknown elsewhere", [
       fatal("Unexpected packet"),
+      fatal("Can't add new command when connection is in closed state"),
       client("PROTOCOL_UNEXPECTED_PACKET", { fatal: true })
     ]],
     ["statement keep none unknown none", [new Error("thrown by a typeCast function"), "not even an error" as never]]
@@ -102,13 +101,14 @@ describe("while a statement runs", () => {
   })
 
   it("data that a server repeats in its message is never taken for mysql2's own words", () => {
-    const message = "Duplicate entry 'connection is in closed state, write in closed state' for key 'PRIMARY'"
+    const message = "Duplicate entry 'Bind parameters must not contain undefined' for key 'PRIMARY'"
     assert.strictEqual(judge(server(1062, message)).outcome, "rolledBack")
   })
 
-  it("what was sent is never called unsent, whatever a message says", () => {
-    for (const code of ["ECONNRESET", "EPIPE", "PROTOCOL_CONNECTION_LOST"]) {
-      assert.strictEqual(judge(Object.assign(new Error("write in closed state"), { code })).outcome, "unknown")
+  it("what may have ended the whole transaction: deadlock, lost certification, lock timeout, changed snapshot", () => {
+    for (const errno of [1020, 1205, 1206, 1213, 1614, 3101]) assert.isTrue(mayEndTransaction(server(errno)))
+    for (const cause of [server(1062), server(1317), server(3572), client("ECONNRESET"), "not even an error"]) {
+      assert.isFalse(mayEndTransaction(cause))
     }
   })
 })

@@ -186,6 +186,25 @@ const recording = (spans: Array<Tracer.Span>): Tracer.Tracer =>
 const nativeTracer = Effect.runSync(Effect.tracer)
 
 describe("statements", () => {
+  it.scopedLive("that a failed sibling interrupts before they are sent do not end the transaction around", () =>
+    Effect.gen(function*() {
+      const { primary } = yield* freshDatabase("postgres")
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient.SqlClient
+        yield* sql`CREATE TABLE went_on (id INTEGER PRIMARY KEY)`
+        yield* sql.withTransaction(Effect.gen(function*() {
+          yield* sql`INSERT INTO went_on VALUES (1)`
+          const siblings = Effect.all(
+            [sql`INSERT INTO went_on VALUES (1)`, sql`INSERT INTO went_on VALUES (2)`],
+            { concurrency: "unbounded" }
+          )
+          yield* Effect.flip(sql.withTransaction(siblings))
+          yield* sql`INSERT INTO went_on VALUES (3)`
+        }))
+        assert.deepStrictEqual(yield* sql`SELECT id FROM went_on ORDER BY id`, [{ id: 1 }, { id: 3 }])
+      }).pipe(Effect.provide(RoutedPgClient.layer({ primary: { url: Redacted.make(primary.url) } })))
+    }))
+
   it.scopedLive("carry the address of the server that ran them", () =>
     Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient

@@ -1,6 +1,6 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Disposition } from "../../Driver.js"
-import { ConfigurationError, EndpointUnavailable } from "../../RoutingError.js"
+import { ConfigurationError, EndpointUnavailable, TransactionClosed } from "../../RoutingError.js"
 import { PasswordUnavailable } from "./settings.js"
 
 /** What is known of an error: the server's number, the driver's code, the system call, the text. */
@@ -29,6 +29,8 @@ export interface DispositionRow {
   readonly syscalls?: ReadonlyArray<string>
   readonly phase?: "connect" | "statement"
   readonly fatal?: boolean
+  /** The server may have rolled back all of the transaction: its settings and the tables' engines decide. */
+  readonly mayEndTransaction?: true
   readonly disposition: Disposition
 }
 
@@ -116,8 +118,8 @@ export const rows: ReadonlyArray<DispositionRow> = [
     }
   },
   {
-    what: "a statement on a connection that was closed before",
-    texts: ["connection is in closed state", "write in closed state"],
+    what: "a statement that was not sent before its connection was closed",
+    codes: ["CONNECTION_CLOSED"],
     disposition: {
       blame: "connection",
       connection: "destroy",
@@ -175,9 +177,9 @@ export const rows: ReadonlyArray<DispositionRow> = [
     }
   },
   {
-    // In a transaction only the statement is undone: the transaction stays open until its ROLLBACK.
-    what: "lock wait timeout",
+    what: "lock wait timeout: the statement was undone, or the transaction where innodb_rollback_on_timeout is set",
     errnos: [1205],
+    mayEndTransaction: true,
     disposition: {
       blame: "transaction",
       connection: "keep",
@@ -189,6 +191,7 @@ export const rows: ReadonlyArray<DispositionRow> = [
   {
     what: "deadlock, failed certification or a changed snapshot: the transaction was rolled back",
     errnos: [1020, 1213, 1614, 3101],
+    mayEndTransaction: true,
     disposition: {
       blame: "transaction",
       connection: "keep",
@@ -196,6 +199,12 @@ export const rows: ReadonlyArray<DispositionRow> = [
       outcome: "rolledBack",
       readRetry: "sameEndpoint"
     }
+  },
+  {
+    what: "no room for another row lock: the transaction was rolled back",
+    errnos: [1206],
+    mayEndTransaction: true,
+    disposition: { blame: "statement", connection: "keep", evidence: "none", outcome: "rolledBack", readRetry: "none" }
   },
   {
     what: "an error while the transaction was being committed",
@@ -340,6 +349,15 @@ const notConfigured: Disposition = {
 /** Where passwords come from is down, not the server. */
 const noPassword: Disposition = { ...notConfigured, evidence: "soft" }
 
+/** A statement whose transaction the server had ended before its turn came. */
+const transactionClosed: Disposition = {
+  blame: "transaction",
+  connection: "keep",
+  evidence: "none",
+  outcome: "notSent",
+  readRetry: "none"
+}
+
 /** What an error means that a statement or `open` failed with. */
 export const disposition = (error: SqlError): Disposition => of(error.cause, "statement")
 
@@ -347,14 +365,21 @@ export const disposition = (error: SqlError): Disposition => of(error.cause, "st
 export const of = (cause: unknown, phase: Facts["phase"]): Disposition => {
   if (cause instanceof ConfigurationError) return notConfigured
   if (cause instanceof PasswordUnavailable) return noPassword
+  if (cause instanceof TransactionClosed) return transactionClosed
   if (cause instanceof EndpointUnavailable) return of(cause.cause, "connect")
   if (isSqlError(cause)) return of(cause.cause, phase)
   const facts = factsOf(cause, phase)
-  const row = rows.find((row) => matches(row, facts))
+  const row = rowOf(facts)
   if (row === undefined) return facts.errno === undefined ? notAnAnswer : statementFailed
   // While connecting nothing of ours can have been carried out, whatever ended the attempt.
   return phase === "connect" ? { ...row.disposition, connection: "destroy", outcome: "notSent" } : row.disposition
 }
+
+/** Whether the server may have ended the transaction with an error, which its answer does not tell. */
+export const mayEndTransaction = (cause: unknown): boolean =>
+  rowOf(factsOf(cause, "statement"))?.mayEndTransaction === true
+
+const rowOf = (facts: Facts): DispositionRow | undefined => rows.find((row) => matches(row, facts))
 
 const isSqlError = (u: unknown): u is SqlError =>
   typeof u === "object" && u !== null && "_tag" in u && u._tag === "SqlError"

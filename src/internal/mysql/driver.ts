@@ -76,7 +76,7 @@ const open = (
 ): Effect.Effect<Connection.MysqlConnection, SqlError, Scope> =>
   Effect.flatMap(
     connectionOptions(endpoint),
-    (options) => Connection.open(options, (threadId) => kill(endpoint, threadId))
+    (options) => Connection.open(options, endpoint.database, (threadId) => kill(endpoint, threadId))
   )
 
 /** Asks for the password anew, for it may be a token that has expired meanwhile. */

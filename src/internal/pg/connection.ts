@@ -172,19 +172,21 @@ export class PgConnection implements PhysicalConnection {
   }
 
   private begin(turn: Turn): void {
-    if (this.current === undefined) {
-      this.current = turn
-      turn.send()
-    } else {
-      this.waiting.push(turn)
-    }
+    this.waiting.push(turn)
+    if (this.waiting.length === 1) this.advance()
+  }
+
+  private advance(): void {
+    if (this.current !== undefined) return
+    this.current = this.waiting.shift()
+    this.current?.send()
   }
 
   private end(turn: Turn): void {
     this.current = undefined
     turn.onEnd?.()
-    const next = this.waiting.shift()
-    if (next !== undefined) this.begin(next)
+    // Whoever got the answer acts first: what a failed Effect.all or a won race interrupts is then not sent any more.
+    if (this.waiting.length > 0) setImmediate(() => this.advance())
   }
 
   /** What an interruption does to a statement: it leaves the line, or is cancelled and waited for. */
