@@ -21,11 +21,17 @@ export interface ConnectionPoolOptions {
   readonly min?: number | undefined
   /** Most connections being opened at once, so that a server coming back is not stormed. Default 2. */
   readonly maxConnecting?: number | undefined
-  /** Longest wait for a connection, opening one included. Default 5 seconds. */
+  /**
+   * Longest wait for a connection of one endpoint, opening it included; a read that finds none goes on to the next
+   * endpoint and waits there anew. Default 5 seconds.
+   */
   readonly acquireTimeout?: Duration.DurationInput | undefined
   /** Longest time that opening one connection may take. Default 5 seconds. */
   readonly connectTimeout?: Duration.DurationInput | undefined
-  /** Most borrowers that may wait at once; one more fails at once. Default unlimited. */
+  /**
+   * Most borrowers that may wait at once for others to give a connection back, beside those for whom one can be opened;
+   * one more fails at once. Default unlimited.
+   */
   readonly maxWaiters?: number | undefined
   /** A connection unused for this long is closed, down to `min`. Default 10 minutes. */
   readonly idleTimeout?: Duration.DurationInput | undefined

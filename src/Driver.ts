@@ -17,7 +17,8 @@ import type { Access, Endpoint } from "./Endpoint.js"
  * One physical connection: @effect/sql's `Connection` and what a pool has to know of it.
  *
  * Interrupting a running statement cancels it on the server, without borrowing another pooled connection, and leaves
- * the connection unusable: it is destroyed, so a late cancel can never hit somebody else's statement.
+ * the connection unusable: it is destroyed, so a late cancel can never hit somebody else's statement. No method throws:
+ * what goes wrong is a failure of the Effect or Stream.
  *
  * @since 0.1.0
  * @category models

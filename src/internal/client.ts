@@ -52,7 +52,7 @@ export const make = <Config>(
       replicas,
       strategy,
       readOnlyReplicas: options.readOnlyReplicas ?? true,
-      shutdownTimeout: Duration.decode(options.shutdownTimeout ?? defaultShutdownTimeout),
+      shutdownTimeout: yield* Endpoints.duration("shutdownTimeout", options.shutdownTimeout ?? defaultShutdownTimeout),
       poolSettings: (endpoint, fromDriver) =>
         Endpoints.poolSettings(endpoint.name, fromDriver, options.pool ?? {}, poolOptions)
     })
@@ -85,7 +85,7 @@ export const make = <Config>(
       safe: undefined as unknown as RoutedSqlClient,
       withTransaction: transactions.withTransaction,
       reserve,
-      withoutTransforms(this: RoutedSqlClient): any {
+      withoutTransforms(this: RoutedSqlClient) {
         if (driver.transformRows === undefined) return this
         const plain = makeConstructor({
           ...context,
@@ -107,7 +107,7 @@ export const make = <Config>(
         compat.withFiber((fiber) => {
           const frame = transactions.current(fiber)
           return frame === undefined
-            ? runner.withPrimary(use, restore)
+            ? runner.using(database.primary, use, restore)
             : frame.transaction.run(frame, (lease) => use(lease.slot.connection), restore)
         })
       )

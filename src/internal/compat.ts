@@ -54,7 +54,7 @@ export const withClientSpan = <A, E, R>(
           span.end(fiber.getFiberRef(FiberRef.currentTracerTimingEnabled) ? now(fiber) : 0n, exit)
           return exit
         }
-        return Effect.matchCauseEffect(body(span, fiber, restore), {
+        return Effect.matchCauseEffect(Effect.suspend(() => body(span, fiber, restore)), {
           onFailure: (cause) => end(Exit.failCause(cause)),
           onSuccess: (value) => end(Exit.succeed(value))
         })

@@ -1,8 +1,9 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Random from "effect/Random"
-import type { Scope } from "effect/Scope"
+import * as Scope from "effect/Scope"
 import * as Utils from "effect/Utils"
 import type { ConnectionPoolOptions, ConnectionPoolSettings } from "../ConnectionPool.js"
 import type { Driver } from "../Driver.js"
@@ -69,7 +70,8 @@ export class Database {
       const all = this.resolve(endpoints)
       const left = tried.length === 0 ? all : all.filter((server) => !tried.includes(server))
       if (left.length === 1) return left[0]
-      if (left.length > 1) return left[this.chooser.choose(left)]
+      // A strategy may be a user's own, and its index out of range.
+      if (left.length > 1) return left[this.chooser.choose(left)] ?? left[0]
     }
     return undefined
   }
@@ -100,27 +102,28 @@ export interface DatabaseOptions<Config> {
 }
 
 /** A database whose pools end with the Scope. Nothing here waits for a server. */
-export const make = <Config>(options: DatabaseOptions<Config>): Effect.Effect<Database, SqlError, Scope> =>
+export const make = <Config>(options: DatabaseOptions<Config>): Effect.Effect<Database, SqlError, Scope.Scope> =>
   Effect.gen(function*() {
     const { driver } = options
     // One generator per database, drawn from Effect's Random: a seed replays every choice.
     const generator = new Utils.PCGRandom(yield* Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER))
     const random = () => generator.number()
 
+    // They end side by side: one after the other, each would have the whole deadline to itself.
+    const pools = yield* Scope.fork(yield* Effect.scope, ExecutionStrategy.parallel)
     const poolOf = (endpoint: Endpoint<Config>, access: Access, lane: "main" | "readers") =>
-      Effect.flatMap(
-        options.poolSettings(endpoint, driver.pool(endpoint, access)),
-        (settings) =>
-          Pool.make({
-            database: endpoint.database,
-            endpoint: endpoint.name,
-            lane,
-            settings,
-            open: driver.open(endpoint, access),
-            random,
-            shutdownTimeout: options.shutdownTimeout
-          })
-      )
+      Effect.gen(function*() {
+        const pool = Pool.make({
+          database: endpoint.database,
+          endpoint: endpoint.name,
+          lane,
+          settings: yield* options.poolSettings(endpoint, driver.pool(endpoint, access)),
+          open: driver.open(endpoint, access),
+          random,
+          shutdownTimeout: options.shutdownTimeout
+        })
+        return yield* Scope.extend(pool, yield* Scope.fork(pools, ExecutionStrategy.sequential))
+      })
     const serverOf = (endpoint: Endpoint<Config>, access: Access) =>
       Effect.gen(function*() {
         const pool = yield* poolOf(endpoint, access, "main")

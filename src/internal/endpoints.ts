@@ -54,6 +54,12 @@ export const validate = (endpoints: ReadonlyArray<Endpoint>): Effect.Effect<void
     }
   })
 
+/** A time that may have been given as nonsense. */
+export const duration = (path: string, input: unknown): Effect.Effect<Duration.Duration, SqlError> => {
+  const decoded = Duration.decodeUnknown(input)
+  return decoded._tag === "Some" ? Effect.succeed(decoded.value) : invalid(path, `${String(input)} is not a duration`)
+}
+
 /** A pool's settings: what comes first in `sources` wins, and what none of them says is the default. */
 export const poolSettings = (
   endpoint: string,

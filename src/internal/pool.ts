@@ -59,6 +59,7 @@ export class Pool {
   private readonly lifetimeNanos: bigint | undefined
   private readonly acquireNanos: bigint | undefined
   private connecting = 0
+  private closing = 0
   private timing = false
   private drained: Deferred.Deferred<void> | undefined
   private lastConnectError: unknown
@@ -125,16 +126,10 @@ export class Pool {
   acquire(restore: Restore): Effect.Effect<Slot, SqlError> {
     const slot = this.takeIdle()
     if (slot !== undefined) return Effect.succeed(slot)
-    if (this.drained !== undefined) return Effect.fail(this.closedError())
-    if (this.waiters.size >= this.options.settings.maxWaiters) {
-      return Effect.fail(this.acquireError("tooManyWaiters", Duration.zero))
-    }
     const waiter: Waiter = { since: this.clock.unsafeCurrentTimeNanos(), settle: ignore, slot: undefined }
     const waiting = Effect.async<Slot, SqlError>((resume) => {
       waiter.settle = resume
-      this.waiters.add(waiter)
-      this.grow()
-      this.watchWaiters()
+      this.enqueue(waiter)
     })
     return Effect.matchCauseEffect(restore(waiting), {
       onSuccess: Effect.succeed,
@@ -164,7 +159,6 @@ export class Pool {
   /** Ends the pool: borrowers in line fail, connections in use have until the deadline to come back. */
   shutdown(deadline: Duration.Duration): Effect.Effect<void> {
     return Effect.suspend(() => {
-      if (this.drained !== undefined) return Deferred.await(this.drained)
       const drained = this.drained = Deferred.unsafeMake<void>(FiberId.none)
       for (const waiter of this.waiters) waiter.settle(Effect.fail(this.closedError()))
       this.waiters.clear()
@@ -176,7 +170,10 @@ export class Pool {
         Effect.suspend(() => {
           const late = Array.from(this.slots)
           for (const slot of late) this.detach(slot, "shutdown")
-          return Effect.forEach(late, (slot) => end(slot, destroyed), { concurrency: "unbounded", discard: true })
+          return Effect.forEach(late, ({ scope }) => closeScope(scope, destroyed), {
+            concurrency: "unbounded",
+            discard: true
+          })
         })
       )
     })
@@ -190,7 +187,7 @@ export class Pool {
       if (isExpired(slot, now)) this.close(slot, "lifetime")
       else if (this.isOverdue(slot, now) && this.slots.size > this.options.settings.min) this.close(slot, "idle")
     }
-    return Effect.zipRight(Effect.sleep(this.untilNextExpiry(now)), this.maintain)
+    return Effect.zipRight(sleep(this.untilNextExpiry(now)), this.maintain)
   })
 
   private isOverdue(slot: Slot, now: bigint): boolean {
@@ -198,10 +195,10 @@ export class Pool {
   }
 
   /**
-   * How long nothing can expire. A connection that is lent or opened meanwhile expires no sooner than a full idle
-   * time, or the shortest lifetime, from now; so the sleeper need not be woken by borrowers.
+   * How long nothing can expire. A connection that is given back meanwhile is idle for too long no sooner than a full
+   * idle time from now, and one that is opened lives for the shortest lifetime; so nobody need wake the sleeper.
    */
-  private untilNextExpiry(now: bigint): Duration.Duration {
+  private untilNextExpiry(now: bigint): bigint | undefined {
     const { min } = this.options.settings
     const candidates: Array<bigint> = []
     if (this.idleNanos !== undefined) {
@@ -212,10 +209,25 @@ export class Pool {
     }
     if (this.lifetimeNanos !== undefined) {
       candidates.push(this.lifetimeNanos - this.lifetimeNanos / 10n)
-      for (const slot of this.idle) candidates.push(slot.expiresAt! - now)
+      // Those in use too, for they may be idle by then; what expires in use is closed when it is given back.
+      for (const slot of this.slots) if (!isExpired(slot, now)) candidates.push(slot.expiresAt! - now)
     }
-    const next = candidates.reduce<bigint | undefined>((a, b) => a === undefined || b < a ? b : a, undefined)
-    return next === undefined ? Duration.infinity : Duration.nanos(next > 0n ? next : 1n)
+    return candidates.reduce<bigint | undefined>((a, b) => a === undefined || b < a ? b : a, undefined)
+  }
+
+  /** Serves a borrower now, if it can be; the fiber may have yielded, and the pool changed, since it looked. */
+  private enqueue(waiter: Waiter): void {
+    const { max, maxWaiters } = this.options.settings
+    const slot = this.idle.pop()
+    if (slot !== undefined) return this.handOver(slot, waiter)
+    if (this.drained !== undefined) return waiter.settle(Effect.fail(this.closedError()))
+    // Those for whom a connection can be opened do not wait for others to give theirs back.
+    if (this.waiters.size >= maxWaiters + max - this.slots.size) {
+      return waiter.settle(Effect.fail(this.acquireError("tooManyWaiters", Duration.zero)))
+    }
+    this.waiters.add(waiter)
+    this.grow()
+    this.watchWaiters()
   }
 
   private lend(slot: Slot): void {
@@ -225,6 +237,10 @@ export class Pool {
       return
     }
     this.waiters.delete(waiter)
+    this.handOver(slot, waiter)
+  }
+
+  private handOver(slot: Slot, waiter: Waiter): void {
     this.acquired++
     waiter.slot = slot
     waiter.settle(Effect.succeed(slot))
@@ -273,17 +289,23 @@ export class Pool {
           {
             onFailure: (cause) =>
               Effect.zipRight(
-                Effect.ignore(Scope.close(scope, Exit.failCause(cause))),
+                closeScope(scope, Exit.failCause(cause)),
                 Effect.sync(() => this.onConnectFailure(cause))
               ),
-            onSuccess: (connection) => Effect.sync(() => this.onConnected(connection, scope))
+            onSuccess: (connection) =>
+              Effect.suspend(() => {
+                this.connecting--
+                // No fiber of an ended pool would be left to close it.
+                if (this.drained !== undefined) return closeScope(scope, destroyed)
+                this.onConnected(connection, scope)
+                return Effect.void
+              })
           }
         ))
     )
   })
 
   private onConnected(connection: PhysicalConnection, scope: Scope.CloseableScope): void {
-    this.connecting--
     this.created++
     this.failuresInARow = 0
     this.lastConnectError = undefined
@@ -336,9 +358,13 @@ export class Pool {
 
   private close(slot: Slot, reason: CloseReason): void {
     this.detach(slot, reason)
+    this.closing++
     this.fork(Effect.zipRight(
-      end(slot, reason === "unusable" || reason === "lost" ? destroyed : Exit.void),
-      Effect.sync(() => this.settleDrained())
+      closeScope(slot.scope, reason === "unusable" || reason === "lost" ? destroyed : Exit.void),
+      Effect.sync(() => {
+        this.closing--
+        this.settleDrained()
+      })
     ))
     this.grow()
   }
@@ -352,7 +378,9 @@ export class Pool {
   }
 
   private settleDrained(): void {
-    if (this.drained !== undefined && this.slots.size === 0) Deferred.unsafeDone(this.drained, Effect.void)
+    if (this.drained !== undefined && this.slots.size + this.closing === 0) {
+      Deferred.unsafeDone(this.drained, Effect.void)
+    }
   }
 
   /** One fiber watches the deadlines of all that wait: they are in order, so the first is the next to expire. */
@@ -364,7 +392,7 @@ export class Pool {
       const now = this.clock.unsafeCurrentTimeNanos()
       for (const waiter of this.waiters) {
         const left = waiter.since + timeout - now
-        if (left > 0n) return Effect.zipRight(Effect.sleep(Duration.nanos(left)), watch)
+        if (left > 0n) return Effect.zipRight(sleep(left), watch)
         this.waiters.delete(waiter)
         this.timeouts++
         waiter.settle(Effect.fail(this.acquireError("timeout", Duration.nanos(now - waiter.since))))
@@ -407,8 +435,16 @@ const ignore = () => {}
 /** Why a Scope is closed whose connection must not say good-bye first. */
 const destroyed: Exit.Exit<never> = Exit.interrupt(FiberId.none)
 
-const end = (slot: Slot, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
-  Effect.uninterruptible(Effect.ignoreLogged(Scope.close(slot.scope, exit)))
+/** Whatever happens at a connection's end, it must not cost the pool its place. */
+const closeScope = (scope: Scope.CloseableScope, exit: Exit.Exit<unknown, unknown>): Effect.Effect<void> =>
+  Effect.uninterruptible(Effect.catchAllCause(
+    Scope.close(scope, exit),
+    (cause) => Effect.logDebug("A connection could not be closed properly", cause)
+  ))
+
+/** In whole milliseconds: at today's date a `TestClock` cannot tell smaller ones apart, and would wake us for ever. */
+const sleep = (nanos: bigint | undefined): Effect.Effect<void> =>
+  Effect.sleep(nanos === undefined ? Duration.infinity : Duration.millis(Math.ceil(Number(nanos) / 1e6)))
 
 const isExpired = (slot: Slot, now: bigint): boolean => slot.expiresAt !== undefined && now >= slot.expiresAt
 
@@ -421,8 +457,9 @@ export const make = (
   Effect.gen(function*() {
     const clock = yield* Effect.clock
     const run = yield* FiberSet.makeRuntime<never>()
-    const pool = new Pool(options, clock, options.random, (effect) => void run(effect))
+    // Fibers inherit from the region that the pool is built in whether they can be interrupted.
+    const pool = new Pool(options, clock, options.random, (effect) => void run(Effect.interruptible(effect)))
     yield* Effect.addFinalizer(() => pool.shutdown(options.shutdownTimeout))
-    yield* Effect.forkScoped(pool.maintain)
+    yield* Effect.forkScoped(Effect.interruptible(pool.maintain))
     return pool
   })

@@ -66,7 +66,7 @@ export class Runner {
     restore: Restore,
     attempt: Attempt
   ): Effect.Effect<A, SqlError> {
-    const use = (lease: Lease): Effect.Effect<A, SqlError> => {
+    const use = (lease: Lease, tried: ReadonlyArray<Server>): Effect.Effect<A, SqlError> => {
       announce(call, lease.server)
       return Effect.matchCauseEffect(restore(execute(lease.slot.connection)), {
         onSuccess: (value) => {
@@ -76,18 +76,20 @@ export class Runner {
         onFailure: (cause) => {
           const disposition = this.judge(cause)
           this.giveBack(lease, disposition?.connection === "destroy")
-          const next = disposition === undefined ? undefined : this.next(call.plan, disposition, lease, attempt)
+          const next = disposition === undefined
+            ? undefined
+            : this.next(call.plan, disposition, lease, tried, attempt.number)
           return next === undefined ? Exit.failCause(cause) : this.attempt(call, execute, restore, next)
         }
       })
     }
-    const { pool, server } = attempt
+    const { pool, server, tried } = attempt
     const slot = pool.takeIdle()
     if (slot !== undefined) {
       server.inFlight++
-      return use({ server, pool, slot })
+      return use({ server, pool, slot }, tried)
     }
-    return this.borrowFor(call, server, pool, attempt.tried, restore, use)
+    return this.borrowFor(call, server, pool, tried, restore, use)
   }
 
   /** Lends a connection for the plan until the Scope ends; for streams. */
@@ -116,16 +118,17 @@ export class Runner {
     )
   }
 
-  /** Runs `use` on a connection of the primary. */
-  withPrimary<A, E, R>(
+  /** Runs `use` on a connection of the server. */
+  using<A, E, R>(
+    server: Server,
     use: (connection: PhysicalConnection) => Effect.Effect<A, E, R>,
     restore: Restore
   ): Effect.Effect<A, E | SqlError, R> {
     return Effect.flatMap(
-      this.borrowPrimary(restore),
+      this.borrow(server, restore),
       (lease) =>
         Effect.onExit(
-          restore(use(lease.slot.connection)),
+          restore(Effect.suspend(() => use(lease.slot.connection))),
           (exit) =>
             Effect.sync(() =>
               this.giveBack(lease, Exit.isFailure(exit) && this.judge(exit.cause)?.connection === "destroy")
@@ -136,17 +139,12 @@ export class Runner {
 
   /** Fails unless a connection of the server answers. */
   check(server: Server): Effect.Effect<void, SqlError> {
-    return Effect.uninterruptibleMask((restore) =>
-      Effect.flatMap(
-        this.borrow(server, server.pool, restore),
-        (lease) => Effect.ensuring(restore(lease.slot.connection.ping), Effect.sync(() => this.giveBack(lease)))
-      )
-    )
+    return Effect.uninterruptibleMask((restore) => this.using(server, (connection) => connection.ping, restore))
   }
 
   /** Lends a connection of the primary that the caller gives back. */
   borrowPrimary(restore: Restore): Effect.Effect<Lease, SqlError> {
-    return this.borrow(this.database.primary, this.database.primary.pool, restore)
+    return this.borrow(this.database.primary, restore)
   }
 
   giveBack(lease: Lease, destroy = false): void {
@@ -169,12 +167,12 @@ export class Runner {
     pool: Pool,
     tried: ReadonlyArray<Server>,
     restore: Restore,
-    use: (lease: Lease) => Effect.Effect<A, SqlError, R>
+    use: (lease: Lease, tried: ReadonlyArray<Server>) => Effect.Effect<A, SqlError, R>
   ): Effect.Effect<A, SqlError, R> {
     return Effect.matchCauseEffect(pool.acquire(restore), {
       onSuccess: (slot) => {
         server.inFlight++
-        return use({ server, pool, slot })
+        return use({ server, pool, slot }, tried)
       },
       onFailure: (cause) => {
         announce(call, server)
@@ -189,7 +187,8 @@ export class Runner {
     })
   }
 
-  private borrow(server: Server, pool: Pool, restore: Restore): Effect.Effect<Lease, SqlError> {
+  private borrow(server: Server, restore: Restore): Effect.Effect<Lease, SqlError> {
+    const { pool } = server
     return Effect.map(pool.acquire(restore), (slot) => {
       server.inFlight++
       return { server, pool, slot }
@@ -202,25 +201,32 @@ export class Runner {
    * A read may be repeated wherever its error says so. Anything else only when it was never sent: then even a write can
    * have had no effect.
    */
-  private next(plan: Plan, disposition: Disposition, lease: Lease, attempt: Attempt): Attempt | undefined {
-    if (attempt.number >= maxAttempts || plan.retry === "never") return undefined
+  private next(
+    plan: Plan,
+    disposition: Disposition,
+    lease: Lease,
+    tried: ReadonlyArray<Server>,
+    attempts: number
+  ): Attempt | undefined {
+    if (attempts >= maxAttempts || plan.retry === "never") return undefined
+    const number = attempts + 1
     const again = (tried: ReadonlyArray<Server>): Attempt | undefined => {
       const server = this.database.choose(plan, tried)
-      return server && { server, pool: poolFor(server, plan), tried, number: attempt.number + 1 }
+      return server && { server, pool: poolFor(server, plan), tried, number }
     }
-    if (disposition.outcome === "notSent" && disposition.blame === "connection") return again(attempt.tried)
+    if (disposition.outcome === "notSent" && disposition.blame === "connection") return again(tried)
     if (plan.retry !== "read") return undefined
     switch (disposition.readRetry) {
       case "sameEndpoint":
-        return again(attempt.tried)
+        return again(tried)
       case "elsewhere":
-        return again([...attempt.tried, lease.server])
+        return again([...tried, lease.server])
       case "primary": {
         // Not a read after all: it needs a connection that may write.
         const { primary } = this.database
         return lease.pool === primary.pool
           ? undefined
-          : { server: primary, pool: primary.pool, tried: this.database.replicas, number: attempt.number + 1 }
+          : { server: primary, pool: primary.pool, tried: this.database.replicas, number }
       }
       case "none":
         return undefined

@@ -110,10 +110,7 @@ const routeStream = (
       const call = callOf(context, sql, span, fiber, frame)
       const lease = frame === undefined
         ? context.runner.lease(call, restore)
-        : frame.transaction.run(frame, (lease) => {
-          announce(call, lease.server)
-          return Effect.succeed(lease)
-        }, restore)
+        : Effect.tap(frame.transaction.lend(frame, restore), ({ server }) => announce(call, server))
       return Effect.map(lease, ({ slot }) => slot.connection.executeStream(sql, params, transformRows))
     })
   ))

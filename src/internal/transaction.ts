@@ -5,6 +5,7 @@ import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import type { Scope } from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type { PhysicalConnection } from "../Driver.js"
@@ -53,6 +54,10 @@ export class Transaction {
   /** An error made the server roll back everything. */
   private endedByServer = false
   private savepoints = 0
+  /** Statements on their way, in whichever frame: the connection is not given back before they have ended. */
+  private running = 0
+  /** Streams that hold the connection beside the statements. */
+  private streams = 0
   private readonly opening = Effect.unsafeMakeSemaphore(1)
   private readonly waiting = new Set<() => void>()
 
@@ -91,11 +96,13 @@ export class Transaction {
       const lease = this.lease!
       if (frame.ended || this.isLost(lease)) return Effect.fail(this.closed(frame))
       frame.running++
+      this.running++
       const done = () => {
         frame.running--
+        this.running--
         this.wake()
       }
-      return Effect.matchCauseEffect(restore(use(lease)), {
+      return Effect.matchCauseEffect(restore(Effect.suspend(() => use(lease))), {
         onSuccess: (value) => {
           done()
           return Exit.succeed(value)
@@ -110,16 +117,24 @@ export class Transaction {
     })
   }
 
+  /** Lends the connection to a stream of this frame until the Scope ends. To be run in an uninterruptible region. */
+  lend(frame: Frame, restore: Restore): Effect.Effect<Lease, SqlError, Scope> {
+    return this.run(frame, (lease) =>
+      Effect.acquireRelease(
+        Effect.sync(() => {
+          this.streams++
+          return lease
+        }),
+        () => Effect.sync(() => void this.streams--)
+      ), restore)
+  }
+
   /** Begins a frame inside `parent`, between its statements. To be run in an uninterruptible region. */
   push(parent: Frame, restore: Restore): Effect.Effect<Frame, SqlError> {
+    const isFree = () => parent.ended || (this.isOnTop(parent) && parent.running === 0)
     return Effect.suspend(() => {
+      if (!isFree()) return Effect.zipRight(restore(this.until(isFree)), this.push(parent, restore))
       if (parent.ended) return Effect.fail(this.closed(parent))
-      if (!this.isOnTop(parent) || parent.running > 0) {
-        return Effect.zipRight(
-          restore(this.until(() => parent.ended || (this.isOnTop(parent) && parent.running === 0))),
-          this.push(parent, restore)
-        )
-      }
       const frame = new Frame(this, parent, parent.depth + 1, `effect_sql_${++this.savepoints}`)
       this.frames.push(frame)
       return Effect.succeed(frame)
@@ -128,7 +143,10 @@ export class Transaction {
 
   /** Ends a nested frame: its savepoint is released, or rolled back to. */
   pop<A, E>(frame: Frame, exit: Exit.Exit<A, E>): Effect.Effect<A, E | SqlError> {
-    frame.ended = true
+    // A frame around it has ended before it, and has undone it.
+    if (frame.ended) return Exit.isSuccess(exit) ? Effect.fail(this.closed(frame)) : exit
+    const depth = this.frames.indexOf(frame)
+    const outliving = this.close(depth)
     const connection = this.lease?.slot.connection
     // A text that ends the transaction (DDL in MySQL) takes its savepoints along.
     const settle = !frame.opened || connection === undefined || !connection.isUsable()
@@ -137,7 +155,10 @@ export class Transaction {
       : Exit.isSuccess(exit)
       ? Effect.zipRight(
         Effect.tapError(
-          control(connection, this.texts.releaseSavepoint(frame.savepoint)),
+          Effect.zipRight(
+            this.undo(connection, outliving),
+            control(connection, this.texts.releaseSavepoint(frame.savepoint))
+          ),
           () => this.rollbackTo(connection, frame)
         ),
         exit
@@ -146,9 +167,7 @@ export class Transaction {
     return Effect.ensuring(
       settle,
       Effect.sync(() => {
-        const index = this.frames.indexOf(frame)
-        // Frames above belong to fibers that outlived this one.
-        for (const above of this.frames.splice(index)) above.ended = true
+        this.frames.length = depth
         this.wake()
       })
     )
@@ -156,16 +175,33 @@ export class Transaction {
 
   /** Ends the transaction: COMMIT, or ROLLBACK, or nothing if nothing was sent. */
   end<A, E>(exit: Exit.Exit<A, E>): Effect.Effect<A, E | SqlError> {
-    for (const frame of this.frames) frame.ended = true
+    const outliving = this.close(0)
     this.frames = []
-    this.wake()
     const { lease } = this
     if (lease === undefined) {
       return Exit.isSuccess(exit) && this.beginFailure !== undefined ? Effect.failCause(this.beginFailure) : exit
     }
-    return Exit.isSuccess(exit)
-      ? Effect.zipRight(this.commit(lease), exit)
-      : Effect.zipRight(this.rollback(lease), exit)
+    const settle = Exit.isSuccess(exit)
+      ? Effect.zipRight(this.undo(lease.slot.connection, outliving), Effect.suspend(() => this.commit(lease)))
+      : this.rollback(lease)
+    return Effect.zipRight(
+      this.running === 0 ? settle : Effect.zipRight(this.when(() => this.running === 0), settle),
+      exit
+    )
+  }
+
+  /** Lets nothing more run in the frame at this depth and in those above, which belong to fibers that outlive it. */
+  private close(depth: number): ReadonlyArray<Frame> {
+    const frames = this.frames.slice(depth)
+    for (const frame of frames) frame.ended = true
+    this.wake()
+    return frames.slice(1)
+  }
+
+  /** Undoes frames that had no time to end: half of a nested transaction must not be committed. */
+  private undo(connection: PhysicalConnection, frames: ReadonlyArray<Frame>): Effect.Effect<void> {
+    const lowest = frames.find((frame) => frame.opened)
+    return lowest === undefined ? Effect.void : this.rollbackTo(connection, lowest)
   }
 
   private commit(lease: Lease): Effect.Effect<void, SqlError> {
@@ -175,7 +211,7 @@ export class Transaction {
     }
     return Effect.matchCauseEffect(connection.executeRaw(this.texts.commit, []), {
       onSuccess: (raw) => {
-        this.runner.giveBack(lease)
+        this.giveBack(lease)
         return this.runner.database.driver.commitWasRollback(raw) ? Effect.fail(this.rolledBack(lease)) : Effect.void
       },
       onFailure: (cause) => {
@@ -191,14 +227,19 @@ export class Transaction {
 
   /** Rolls back and gives the connection back. A connection that cannot even roll back ends: the server undoes its work. */
   private rollback(lease: Lease): Effect.Effect<void> {
-    const { connection } = lease.slot
-    if (!connection.isUsable() || connection.inTransaction() === false) {
-      return Effect.sync(() => this.runner.giveBack(lease))
-    }
-    return Effect.matchCause(control(connection, this.texts.rollback), {
-      onSuccess: () => this.runner.giveBack(lease),
-      onFailure: () => this.runner.giveBack(lease, true)
+    return Effect.suspend(() => {
+      const { connection } = lease.slot
+      if (!connection.isUsable() || connection.inTransaction() === false) return Effect.sync(() => this.giveBack(lease))
+      return Effect.matchCause(control(connection, this.texts.rollback), {
+        onSuccess: () => this.giveBack(lease),
+        onFailure: () => this.giveBack(lease, true)
+      })
     })
+  }
+
+  /** A stream that outlives the transaction would go on using a connection that is somebody else's by then. */
+  private giveBack(lease: Lease, destroy = false): void {
+    this.runner.giveBack(lease, destroy || this.streams > 0)
   }
 
   /** Undoes a nested frame. If that fails its writes would stay, so the whole transaction must not be committed. */
@@ -237,12 +278,20 @@ export class Transaction {
     if (frame.parent === undefined) return this.begin(restore, 1)
     return Effect.zipRight(
       this.open(frame.parent, restore),
-      Effect.suspend(() =>
-        Effect.map(
-          restore(control(this.lease!.slot.connection, this.texts.savepoint(frame.savepoint))),
-          () => void (frame.opened = true)
+      Effect.suspend(() => {
+        if (frame.ended) return Effect.void
+        this.running++
+        return Effect.ensuring(
+          Effect.map(
+            restore(control(this.lease!.slot.connection, this.texts.savepoint(frame.savepoint))),
+            () => void (frame.opened = true)
+          ),
+          Effect.sync(() => {
+            this.running--
+            this.wake()
+          })
         )
-      )
+      })
     )
   }
 
@@ -254,12 +303,16 @@ export class Transaction {
       (lease) =>
         Effect.matchCauseEffect(restore(control(lease.slot.connection, this.texts.begin({ access: "readWrite" }))), {
           onSuccess: () => {
+            // The fiber that began it outlives the transaction.
+            if (this.root.ended) return this.rollback(lease)
             this.lease = lease
             this.root.opened = true
             for (const [key, value] of lease.server.attributes) this.span?.attribute(key, value)
             return Effect.void
           },
           onFailure: (cause) => {
+            // It may have begun all the same.
+            if (Cause.isInterrupted(cause)) return Effect.zipRight(this.rollback(lease), Effect.failCause(cause))
             const disposition = runner.judge(cause)
             runner.giveBack(lease, disposition?.connection === "destroy")
             return disposition?.outcome === "notSent" && attempt < maxBeginAttempts
@@ -276,15 +329,23 @@ export class Transaction {
     )
   }
 
-  /** Waits for the frames to change until `condition` holds. */
-  private until(condition: () => boolean): Effect.Effect<void, SqlError> {
-    const changed = Effect.async<void>((resume) => {
-      const listener = () => resume(Effect.void)
-      this.waiting.add(listener)
-      return Effect.sync(() => this.waiting.delete(listener))
+  /** Waits until `condition` holds, which only frames and statements that end can bring about. */
+  private when(condition: () => boolean): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      const look = () => {
+        if (!condition()) return
+        this.waiting.delete(look)
+        resume(Effect.void)
+      }
+      this.waiting.add(look)
+      look()
+      return Effect.sync(() => void this.waiting.delete(look))
     })
-    const loop: Effect.Effect<void> = Effect.suspend(() => condition() ? Effect.void : Effect.zipRight(changed, loop))
-    return Effect.timeoutFail(loop, {
+  }
+
+  /** The same, but not for ever. */
+  private until(condition: () => boolean): Effect.Effect<void, SqlError> {
+    return Effect.timeoutFail(this.when(condition), {
       duration: frameTimeout,
       onTimeout: () =>
         RoutingError.toSqlError(
@@ -294,10 +355,7 @@ export class Transaction {
   }
 
   private wake(): void {
-    if (this.waiting.size === 0) return
-    const listeners = Array.from(this.waiting)
-    this.waiting.clear()
-    for (const listener of listeners) listener()
+    for (const look of this.waiting) look()
   }
 
   private get texts() {

@@ -15,6 +15,7 @@ import type { Slot } from "../../src/internal/pool.js"
 import * as Pool from "../../src/internal/pool.js"
 import type { FakeConfig } from "../fixtures/fakeDriver.js"
 import { fakeDriver } from "../fixtures/fakeDriver.js"
+import { yieldAt } from "../fixtures/yieldAt.js"
 
 const setup = (
   settings: Partial<ConnectionPoolSettings> = {},
@@ -138,6 +139,30 @@ describe("Pool", () => {
       assert.strictEqual(reasonOf(yield* Fiber.await(early))?._tag, "AcquireTimeout")
       yield* release(pool, held)
       assert.strictEqual(yield* Fiber.join(late), held)
+    }))
+
+  it.scoped("serves a borrower that yields between looking for a connection and waiting for one", () =>
+    Effect.gen(function*() {
+      const { pool } = yield* setup({ max: 1, acquireTimeout: Duration.infinity })
+      for (let step = 1; step < 40; step++) {
+        const held = yield* acquire(pool)
+        const borrower = yield* Effect.fork(yieldAt(acquire(pool), step))
+        yield* Effect.yieldNow()
+        yield* release(pool, held)
+        for (let i = 0; i < 5; i++) yield* Effect.yieldNow()
+        assert.isNotNull(borrower.unsafePoll(), `yielded at step ${step}`)
+        yield* release(pool, yield* Fiber.join(borrower))
+      }
+    }))
+
+  it.scoped("counts as waiting only whom no connection can be opened for", () =>
+    Effect.gen(function*() {
+      const { pool } = yield* setup({ max: 2, maxWaiters: 0 }, { connect: Effect.sleep("1 seconds") })
+      const two = yield* Effect.fork(Effect.all([acquire(pool), acquire(pool)], { concurrency: "unbounded" }))
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(reasonOf(yield* Effect.exit(acquire(pool)))?._tag, "AcquireTimeout")
+      yield* TestClock.adjust("1 seconds")
+      yield* Fiber.join(two)
     }))
 
   it.scoped("fails at once when maxWaiters already wait", () =>
@@ -267,6 +292,32 @@ describe("Pool", () => {
       assert.strictEqual(pool.stats.closed.lifetime, 2)
     }))
 
+  it.scoped("closes a connection at the end of its lifetime though it was in use when the pool last looked", () =>
+    Effect.gen(function*() {
+      const { open, pool } = yield* setup({ maxLifetime: Duration.minutes(100), idleTimeout: Duration.infinity })
+      yield* TestClock.adjust("50 minutes")
+      const slot = yield* acquire(pool)
+      yield* TestClock.adjust("45 minutes")
+      yield* release(pool, slot)
+      yield* TestClock.adjust("54 minutes")
+      assert.strictEqual(open.length, 1)
+      yield* TestClock.adjust("1 minutes")
+      assert.strictEqual(open.length, 0)
+    }))
+
+  it.scoped(
+    "tells the time in today's dates, where a clock cannot count nanoseconds any more",
+    () =>
+      Effect.gen(function*() {
+        yield* TestClock.setTime(1_790_000_000_000.7)
+        const { pool } = yield* setup({ max: 1, maxLifetime: Duration.minutes(1) }, {}, () => 0.123456789)
+        yield* release(pool, yield* acquire(pool))
+        yield* TestClock.adjust("2 minutes")
+        assert.strictEqual(pool.stats.closed.lifetime, 1)
+      }),
+    2000
+  )
+
   it.scoped("closes a connection whose lifetime ended while it was in use when it comes back", () =>
     Effect.gen(function*() {
       const { open, pool } = yield* setup({ maxLifetime: Duration.minutes(1) })
@@ -349,4 +400,66 @@ describe("Pool", () => {
       assert.strictEqual(open.length, 0)
       assert.strictEqual(pool.stats.closed.shutdown, 1)
     }))
+
+  it.effect("ends promptly though it was built in an uninterruptible region", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const { pool } = yield* Effect.uninterruptible(Scope.extend(setup({ max: 1 }, { connect: Effect.never }), scope))
+      yield* Effect.fork(acquire(pool))
+      yield* Effect.yieldNow()
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("1 millis")
+      assert.isNotNull(closing.unsafePoll())
+    }))
+
+  it.effect("destroys a connection that opens while the pool ends", () =>
+    Effect.gen(function*() {
+      for (let ops = 10; ops <= 30; ops++) {
+        for (let steps = 0; steps < 15; steps++) {
+          const scope = yield* Scope.make()
+          const { open, pool } = yield* Effect.withMaxOpsBeforeYield(Scope.extend(setup({ max: 1 }), scope), ops)
+          yield* Effect.fork(Effect.exit(acquire(pool)))
+          for (let i = 0; i < steps; i++) yield* Effect.yieldNow()
+          yield* Scope.close(scope, Exit.void)
+          assert.strictEqual(open.length, 0, `${ops} operations before a yield, ${steps} steps`)
+        }
+      }
+    }))
+
+  it.effect("survives a connection whose end is a defect", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const fake = fakeDriver()
+      let fails = true
+      const pool = yield* Scope.extend(
+        Pool.make({
+          database: "main",
+          endpoint: "primary",
+          lane: "main",
+          settings: { ...ConnectionPool.defaults, max: 1 },
+          open: Effect.addFinalizer(() => Effect.die("no good-bye")).pipe(
+            Effect.zipRight(
+              Effect.suspend(() => fails ? Effect.fail(new SqlError({ message: "refused" })) : Effect.void)
+            ),
+            Effect.zipRight(fake.driver.open(
+              { database: "main", name: "primary", role: "primary", weight: 1, zone: undefined, config: {} },
+              "readWrite"
+            ))
+          ),
+          random: () => 0,
+          shutdownTimeout: Duration.minutes(1)
+        }),
+        scope
+      )
+      const refused = yield* Effect.fork(Effect.exit(acquire(pool)))
+      yield* TestClock.adjust("1 millis")
+      assert.strictEqual(reasonOf(yield* Fiber.join(refused))?._tag, "EndpointUnavailable")
+      fails = false
+      const slot = yield* acquire(pool)
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("1 millis")
+      yield* release(pool, slot)
+      yield* TestClock.adjust("1 millis")
+      assert.isNotNull(closing.unsafePoll())
+    }), 2000)
 })

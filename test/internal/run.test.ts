@@ -3,10 +3,14 @@ import { assert, describe, it } from "@effect/vitest"
 import * as RouteDecision from "effect-sql-router/RouteDecision"
 import * as RoutingError from "effect-sql-router/RoutingError"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import * as Tracer from "effect/Tracer"
+import { selectsAreReads } from "../fixtures/classifiers.js"
 import { failure, fakeRouter } from "../fixtures/fakeRouter.js"
 
 const refused = Effect.fail(new SqlError({ cause: new Error("connection refused"), message: "Failed to connect" }))
@@ -95,6 +99,61 @@ describe("running a plan", () => {
       assert.strictEqual(open.length, 0)
     }))
 
+  it.scoped("does not come back to a replica that could not be connected to", () =>
+    Effect.gen(function*() {
+      let refusals = 0
+      const connect = Effect.zipRight(Effect.sync(() => refusals++), refused)
+      const execute = () => Effect.fail(failure({ blame: "endpoint", readRetry: "elsewhere" }))
+      const first = { name: "first", make: () => ({ choose: () => 0 }) }
+      const { log, sql } = yield* fakeRouter({
+        replicas: { down: { connect }, failing1: { execute }, failing2: { execute } },
+        strategy: first
+      })
+      yield* sql`SELECT 1`
+      assert.deepStrictEqual(served(log), ["failing1", "failing2", "primary"])
+      assert.strictEqual(refusals, 1)
+    }))
+
+  it.scoped("survives a strategy that chooses what is not there", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* fakeRouter({
+        ...twoReplicas,
+        strategy: { name: "wrong", make: () => ({ choose: () => 2 }) }
+      })
+      yield* sql`SELECT 1`
+    }))
+
+  it.scoped("ends the span of a statement that cannot be compiled", () =>
+    Effect.gen(function*() {
+      const spans: Array<Tracer.Span> = []
+      const native = yield* Effect.tracer
+      const tracer = Tracer.make({
+        span: (...args) => {
+          const span = native.span(...args)
+          spans.push(span)
+          return span
+        },
+        context: (f) => f()
+      })
+      const classify = () => {
+        throw new Error("no classifier of ours")
+      }
+      const { sql } = yield* fakeRouter({ classifier: { ...selectsAreReads, classify } })
+      yield* Effect.exit(Effect.withTracer(sql`SELECT 1`, tracer))
+      assert.deepStrictEqual(spans.map((_) => _.status._tag), ["Ended"])
+    }))
+
+  it.scoped("gives the primary's connection back when who borrowed it throws", () =>
+    Effect.gen(function*() {
+      const { sql, usePrimary } = yield* fakeRouter()
+      const throws = usePrimary((): Effect.Effect<void> => {
+        throw new Error("mine")
+      })
+      yield* Effect.exit(throws)
+      yield* Effect.exit(sql.withTransaction(Effect.zipRight(sql`INSERT 1`, throws)))
+      assert.deepStrictEqual((yield* sql.pools).map((_) => _.active), [0])
+    }))
+
   it.scoped("never repeats a write that may have run", () =>
     Effect.gen(function*() {
       const execute = () =>
@@ -174,6 +233,27 @@ describe("running a plan", () => {
     }))
 })
 
+describe("ending a router", () => {
+  it.effect("gives all its endpoints one deadline together, and takes no statement meanwhile", () =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const hangs = { execute: () => Effect.never }
+      const { open, sql } = yield* Scope.extend(
+        fakeRouter({ primary: hangs, replicas: { replica1: hangs }, shutdownTimeout: "5 seconds" }),
+        scope
+      )
+      yield* Effect.fork(Effect.all([sql`SELECT 1`, sql`INSERT 1`], { concurrency: "unbounded" }))
+      yield* TestClock.adjust("1 millis")
+      const closing = yield* Effect.fork(Scope.close(scope, Exit.void))
+      yield* TestClock.adjust("1 seconds")
+      const error = yield* Effect.flip(sql`INSERT 2`)
+      assert.strictEqual(Option.getOrThrow(RoutingError.from(error))._tag, "RouterClosed")
+      yield* TestClock.adjust("4 seconds")
+      yield* Fiber.join(closing)
+      assert.strictEqual(open.length, 0)
+    }))
+})
+
 describe("building a router", () => {
   const problem = (options: Parameters<typeof fakeRouter>[0]) =>
     Effect.scoped(fakeRouter(options)).pipe(
@@ -211,6 +291,10 @@ describe("building a router", () => {
       assert.strictEqual(
         yield* problem({ pool: { min: 20 } }),
         "Invalid configuration at the pool of primary: min: 20 is more than max, 10"
+      )
+      assert.strictEqual(
+        yield* problem({ shutdownTimeout: "soon" as never }),
+        "Invalid configuration at shutdownTimeout: soon is not a duration"
       )
       assert.strictEqual(
         yield* problem({ pool: { idleTimeout: "soon" as never } }),

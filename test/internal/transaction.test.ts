@@ -8,8 +8,10 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import { failure, fakeRouter } from "../fixtures/fakeRouter.js"
+import { yieldAt } from "../fixtures/yieldAt.js"
 
 const texts = (log: ReadonlyArray<string>) => log.map((line) => line.slice(line.indexOf(" ") + 1))
 
@@ -117,6 +119,19 @@ describe("withTransaction", () => {
 })
 
 describe("a nested transaction", () => {
+  it.scoped("misses no turn, wherever its fiber gives way", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* fakeRouter()
+      const nested = sql.withTransaction(Effect.zipRight(sql`INSERT 1`, Effect.yieldNow()))
+      for (let step = 1; step < 150; step++) {
+        const fiber = yield* Effect.fork(
+          yieldAt(sql.withTransaction(Effect.all([nested, nested, sql`INSERT 2`], { concurrency: "unbounded" })), step)
+        )
+        for (let i = 0; i < 60 && fiber.unsafePoll() === null; i++) yield* Effect.yieldNow()
+        assert.isNotNull(fiber.unsafePoll(), `gave way at step ${step}`)
+      }
+    }))
+
   it.scoped("is a savepoint, sent with its first statement and released at its end", () =>
     Effect.gen(function*() {
       const { log, sql } = yield* fakeRouter()
@@ -229,6 +244,99 @@ describe("a nested transaction", () => {
       ))
       assert.strictEqual(tagOf(error), "TransactionRolledBack")
       assert.strictEqual(texts(log).at(-1), "ROLLBACK")
+    }))
+})
+
+describe("a fiber that outlives its transaction", () => {
+  const slow = (sql: string) =>
+    sql.startsWith("SLOW") ? Effect.as(Effect.sleep("1 seconds"), []) : Effect.succeed([{ a: 1 }, { a: 2 }])
+
+  const aWhile = Effect.repeatN(Effect.yieldNow(), 10)
+
+  it.scoped("does not begin it after its end", () =>
+    Effect.gen(function*() {
+      const { log, sql } = yield* fakeRouter({
+        primary: {
+          execute: (text) => text === "BEGIN" ? Effect.as(Effect.sleep("1 seconds"), []) : Effect.succeed([])
+        },
+        pool: { max: 1 }
+      })
+      const late = yield* sql.withTransaction(
+        Effect.zipLeft(Effect.forkDaemon(sql`INSERT late`), aWhile)
+      )
+      yield* TestClock.adjust("1 seconds")
+      assert.strictEqual(tagOf(yield* Effect.flip(Fiber.join(late))), "TransactionClosed")
+      assert.deepStrictEqual(texts(log), ["BEGIN", "ROLLBACK"])
+      assert.deepStrictEqual((yield* sql.pools).map((_) => [_.active, _.idle]), [[0, 1]])
+    }))
+
+  it.scoped("ends its statement before the connection is somebody else's", () =>
+    Effect.gen(function*() {
+      const { log, sql } = yield* fakeRouter({ primary: { execute: slow }, pool: { max: 1 } })
+      const fiber = yield* Effect.fork(sql.withTransaction(
+        Effect.zipRight(sql`INSERT 1`, Effect.zipLeft(Effect.forkDaemon(sql`SLOW`), aWhile))
+      ))
+      yield* TestClock.adjust("500 millis")
+      assert.deepStrictEqual((yield* sql.pools).map((_) => _.active), [1])
+      yield* TestClock.adjust("500 millis")
+      yield* Effect.flatMap(Fiber.join(fiber), Fiber.join)
+      assert.deepStrictEqual(texts(log), ["BEGIN", "INSERT 1", "SLOW", "COMMIT"])
+    }))
+
+  it.scoped("keeps nobody's connection with its stream", () =>
+    Effect.gen(function*() {
+      const { open, sql } = yield* fakeRouter({ primary: { execute: slow } })
+      const stream = sql`SELECT a FROM t`.stream.pipe(Stream.mapEffect(() => Effect.never), Stream.runDrain)
+      const late = yield* sql.withTransaction(
+        Effect.zipRight(sql`INSERT 1`, Effect.zipLeft(Effect.forkDaemon(stream), aWhile))
+      )
+      assert.strictEqual(open.length, 0)
+      yield* Fiber.interrupt(late)
+    }))
+
+  it.scoped("has its nested transaction undone, and is told so", () =>
+    Effect.gen(function*() {
+      const { log, sql } = yield* fakeRouter({ primary: { execute: slow }, pool: { max: 1 } })
+      const gate = yield* Deferred.make<void>()
+      const outlives = Effect.forkDaemon(
+        sql.withTransaction(Effect.zipRight(sql`INSERT nested`, Deferred.await(gate)))
+      )
+      const late = yield* sql.withTransaction(
+        Effect.zipRight(sql`INSERT 1`, Effect.zipLeft(outlives, aWhile))
+      )
+      yield* sql.withTransaction(Effect.gen(function*() {
+        yield* sql`INSERT 2`
+        yield* Deferred.succeed(gate, undefined)
+        assert.strictEqual(tagOf(yield* Effect.flip(Fiber.join(late))), "TransactionClosed")
+      }))
+      assert.deepStrictEqual(texts(log), [
+        "BEGIN",
+        "INSERT 1",
+        "SAVEPOINT effect_sql_1",
+        "INSERT nested",
+        "ROLLBACK TO effect_sql_1",
+        "RELEASE effect_sql_1",
+        "COMMIT",
+        "BEGIN",
+        "INSERT 2",
+        "COMMIT"
+      ])
+    }))
+
+  it.scoped("leaves the frames below a nested one alone", () =>
+    Effect.gen(function*() {
+      const { log, sql } = yield* fakeRouter()
+      const gate = yield* Deferred.make<void>()
+      const outlives = Effect.forkDaemon(
+        sql.withTransaction(Effect.zipRight(sql`INSERT innermost`, Deferred.await(gate)))
+      )
+      yield* sql.withTransaction(Effect.gen(function*() {
+        const late = yield* sql.withTransaction(Effect.zipLeft(outlives, aWhile))
+        yield* Deferred.succeed(gate, undefined)
+        yield* Fiber.await(late)
+        yield* sql`INSERT after`
+      }))
+      assert.deepStrictEqual(texts(log).slice(-3), ["RELEASE effect_sql_1", "INSERT after", "COMMIT"])
     }))
 })
 

@@ -57,7 +57,8 @@ describe("a URL is read as pg reads it", () => {
       word,
       fc.domain(),
       fc.option(fc.integer({ min: 1, max: 65_535 })),
-      word,
+      // A URL drops these, as pg's own reader does.
+      word.filter((text) => text !== "." && text !== ".."),
       (user, password, host, port, database) => {
         const at = port === null ? host : `${host}:${port}`
         const url = [user, password, database].map(encodeURIComponent)
