@@ -71,9 +71,15 @@ export const compare = async (contest: Contest): Promise<void> => {
   for (const fibers of contest.fibers) {
     const results: Array<{ readonly stock: Round; readonly routed: Round; readonly plain: Round }> = []
     for (let i = 0; i < warmUpRounds + rounds; i++) {
+      const viaStock = () => stock.runPromise(round(viaClient, fibers, statements))
+      const viaRouter = () => routed.runPromise(round(viaClient, fibers, statements))
+      // Each pays for the garbage of whoever came before it: they take turns at that too.
+      const [first, second] = i % 2 === 0
+        ? [await viaStock(), await viaRouter()]
+        : [await viaRouter(), await viaStock()]
       const one = {
-        stock: await stock.runPromise(round(viaClient, fibers, statements)),
-        routed: await routed.runPromise(round(viaClient, fibers, statements)),
+        stock: i % 2 === 0 ? first : second,
+        routed: i % 2 === 0 ? second : first,
         plain: await Effect.runPromise(round(viaDriver, fibers, statements))
       }
       if (i >= warmUpRounds) results.push(one)

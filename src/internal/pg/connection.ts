@@ -9,6 +9,7 @@ import { onInterrupt } from "../compat.js"
 import { destroy } from "./connect.js"
 import { type Answer, Cursor } from "./cursor.js"
 import * as Dispositions from "./dispositions.js"
+import { query, type Settle } from "./query.js"
 
 /** How long an interrupted statement may take to end on the server before its connection is destroyed under it. */
 const cancelTimeout = "1 second"
@@ -55,7 +56,7 @@ export class PgConnection implements PhysicalConnection {
   }
 
   execute(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    const rows = this.request<Rows>((settle) => this.client.query(sql, params as Array<unknown>, settle), rowsOf)
+    const rows = this.request<Rows>((settle) => query(sql, params, undefined, settle), rowsOf)
     return transformRows === undefined ? rows : Effect.map(rows, transformRows)
   }
 
@@ -68,17 +69,14 @@ export class PgConnection implements PhysicalConnection {
   }
 
   executeRaw(sql: string, params: ReadonlyArray<unknown>): Effect.Effect<unknown, SqlError> {
-    return this.request<unknown>((settle) => this.client.query(sql, params as Array<unknown>, settle), rawOf)
+    return this.request<unknown>((settle) => query(sql, params, undefined, settle), rawOf)
   }
 
   executeValues(
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
-    return this.request<Rows>(
-      (settle) => this.client.query({ text: sql, values: params as Array<unknown>, rowMode: "array" }, settle),
-      rowsOf
-    )
+    return this.request<Rows>((settle) => query(sql, params, "array", settle), rowsOf)
   }
 
   executeStream(
@@ -121,17 +119,17 @@ export class PgConnection implements PhysicalConnection {
   }
 
   private request<A>(
-    send: (settle: (cause: Error | null, result: PgResults) => void) => void,
+    make: (settle: Settle<PgResults>) => Pg.Submittable,
     read: (result: PgResults) => A
   ): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
       let resume: (answer: Effect.Effect<A, SqlError>) => void
       const turn: Turn = {
         send: () =>
-          send((cause, result) => {
+          void this.client.query(make((cause, result) => {
             this.end(turn)
             resume(cause ? Effect.fail(this.failure(cause)) : Effect.succeed(read(result)))
-          }),
+          })),
         onEnd: undefined
       }
       const answer = Effect.async<A, SqlError>((resume_) => {
