@@ -1,0 +1,70 @@
+import type { Access, StatementKind } from "../../StatementFacts.js"
+import { K, keywordsOf } from "./keywords.js"
+import { type Reading, Writes } from "./reading.js"
+import * as Token from "./tokens.js"
+
+/** What a statement's first word says of it, and how the rest is read. */
+export interface Head {
+  readonly kind: StatementKind
+  readonly access: Access
+  readonly reason: string
+  readonly read: (reading: Reading, i: number) => void
+}
+
+/** A row of a table of heads: first words, kind, access, reason, and how the rest is read, if it matters. */
+export type HeadRow = readonly [string, StatementKind, Access, string, Head["read"]?]
+
+export const headsOf = (rows: ReadonlyArray<HeadRow>): ReadonlyMap<number, Head> =>
+  new Map(
+    rows.flatMap(([words, kind, access, reason, read = ignore]) =>
+      keywordsOf(words).map((word) => [word, { kind, access, reason, read }] as const)
+    )
+  )
+
+const ignore = (): void => {}
+
+/** Reads the whole statement as a query. */
+export const follow = (reading: Reading): void => reading.follow(reading.first)
+
+/** The entry for a statement's first word; parentheses may come before a query only. */
+export const headAt = (heads: ReadonlyMap<number, Head>, reading: Reading, from: number): Head | undefined => {
+  let i = from
+  while (reading.kindAt(i) === Token.Open) i++
+  const head = heads.get(reading.wordAt(i))
+  return i === from || head?.kind === "select" || head?.kind === "values" ? head : undefined
+}
+
+export const readStatement = (heads: ReadonlyMap<number, Head>, reading: Reading, first: number): void => {
+  const head = headAt(heads, reading, first)
+  if (head === undefined) {
+    reading.decide("unknown", "verb that is not known", first)
+    return
+  }
+  reading.kind = head.kind
+  reading.decide(head.access, head.reason, first)
+  head.read(reading, first)
+}
+
+const objects: ReadonlySet<number> = new Set([K.table, K.tables, K.view, K.sequence])
+const beforeName: ReadonlySet<number> = new Set(keywordsOf("if not exists only ignore concurrently table"))
+
+/**
+ * Marks the tables that a statement defines, changes or empties: the names after TABLE, or after the ON of an index, or
+ * after the verb itself.
+ */
+export const markTargets = (reading: Reading, verb: number): void => {
+  let i = verb + 1
+  if (reading.wordAt(verb) !== K.truncate) {
+    const isObject = (j: number): boolean => objects.has(reading.wordAt(j)) || reading.wordAt(j) === K.on
+    while (i < verb + 8 && !isObject(i)) i++
+    if (!isObject(i)) return
+    i++
+  }
+  while (beforeName.has(reading.wordAt(i))) i++
+  while (reading.isName(i)) {
+    const end = reading.nameEnd(i)
+    reading.mark(Writes, i, end)
+    if (reading.kindAt(end + 1) !== Token.Comma) return
+    i = end + 2
+  }
+}

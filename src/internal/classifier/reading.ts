@@ -1,0 +1,747 @@
+import type { Dialect } from "../../Dialect.js"
+import type { Access, StatementKind } from "../../StatementFacts.js"
+import { DoubleQuote } from "./characters.js"
+import {
+  Adjacent,
+  Constant,
+  type Dictionary,
+  type FunctionEffect,
+  functionEffects,
+  Infix,
+  Keyword,
+  Notable,
+  Paired,
+  Syntax
+} from "./dictionary.js"
+import { K } from "./keywords.js"
+import type { Learner, Settings } from "./settings.js"
+import * as Token from "./tokens.js"
+
+/** A statement has the strongest access of what is found in it. */
+export const strength: { readonly [access in Access]: number } = {
+  read: 0,
+  session: 1,
+  lock: 2,
+  admin: 3,
+  transaction: 4,
+  unknown: 5,
+  write: 6
+}
+
+const harmless = functionEffects.indexOf("read")
+
+/*
+ * What a mark in a reading stands for.
+ */
+export const Reads = 1
+export const Writes = 2
+export const Calls = 3
+export const Locks = 4
+export const Where = 5
+export const SetOperation = 6
+/** Something else than a table in FROM: a subquery, a function, a name from WITH. */
+export const Derives = 7
+/** Added to a mark that stands outside of all parentheses. */
+export const Outermost = 16
+
+/*
+ * The ways in which servers may read the same text.
+ */
+/** With the other meaning of a backslash in strings. */
+export const OtherStrings = 1
+/** Without what is in versioned executable comments. */
+export const SkippedComments = 2
+
+/*
+ * Where in a query the reader is.
+ */
+const Expression = 0
+/** The next name is a relation that is read. */
+const Relation = 1
+/** After a relation: its alias, a join, a comma. */
+const Related = 2
+/** In the condition of a join: a comma or a join leads to the next relation. */
+const Joined = 3
+const CteName = 4
+const CteNamed = 5
+const CteBody = 6
+const CteDone = 7
+/** The next name is a relation that is written. */
+const Target = 8
+const Targeted = 9
+
+/*
+ * What an open parenthesis holds.
+ */
+const Query = 0
+const Joins = 1
+/** The columns of an alias, with or without types: no expressions, so a name before a parenthesis is a type's. */
+const Columns = 2
+const Operands = 3
+
+/** A dialect as the reader needs it. */
+export interface Language {
+  readonly dialect: Dialect
+  readonly settings: Settings
+  readonly dictionary: Dictionary
+  /** Turns a text into tokens, as a server does or, by the bits of `variant`, as another might. */
+  readonly lex: (tokens: Token.Tokens, sql: string, variant: number) => void
+  /** Whether the settings that say how strings end are not known. */
+  readonly mayReadOtherwise: boolean
+  /** Reads a statement from its first word on. */
+  readonly statement: (reading: Reading, head: number) => void
+  /** Reads a {@link Notable} word that means something in this dialect only; the last token taken, 0 if it is a mere name. */
+  readonly word: (reading: Reading, i: number, word: number) => number
+  /** Reads the verb of a write up to its target; the last token taken, 0 if it is no such verb. */
+  readonly modify: (reading: Reading, i: number, word: number) => number
+  /** What is known, and may be learnt, of functions beyond the dictionary. */
+  readonly learner: Learner
+  /** The effect of a call whose name is quoted or qualified. */
+  readonly effectOf: (reading: Reading, first: number, last: number) => FunctionEffect
+  /** Looks at a relation that is read, whose name has the tokens from `first` to `last`. */
+  readonly relation: (reading: Reading, first: number, last: number) => void
+  /** Whether `name(…)` in FROM is a relation with hidden columns, as SQLite's virtual tables, and not a function. */
+  readonly tableFunctions: boolean
+}
+
+/**
+ * The reading of a statement: from its tokens to what it does.
+ *
+ * It follows the structure (parentheses, WITH lists, FROM lists) with a stack of its own, so that nesting never costs the
+ * call stack. One reading serves statement after statement; its fields hold until the next.
+ */
+export class Reading {
+  readonly tokens = new Token.Tokens()
+  /** Whose statement this is the reading of. */
+  owner: object | undefined
+  /** The first and the last token of the statement. */
+  first = 1
+  last = 0
+  kind: StatementKind = "unknown"
+  access: Access = "read"
+  reason = ""
+  /** The first and last token of what decided. */
+  reasonFrom = 0
+  reasonTo = 0
+  /**
+   * In an EXPLAIN that executes nothing, locks, writes and calls do not happen. PostgreSQL's planner may call a function
+   * for an estimate, but only one that is declared to change nothing.
+   */
+  planOnly = false
+  /** Places in the statement, by three: what, first token, last token. */
+  marks = new Int32Array(96)
+  markCount = 0
+
+  /** Where the query that is read began, maybe after EXPLAIN or the like. */
+  private start = 1
+  private clause = Expression
+  private frame = Query
+  private depth = 0
+  /** For each open parenthesis, what surrounds it and the clause that goes on after it. */
+  private stack = new Uint8Array(128)
+  /** The parenthesis that holds the arguments of a call. */
+  private argumentsAt = 0
+  private cteNames: Array<string> = []
+  private cteDepths: Array<number> = []
+  private cteRecursive: Array<boolean> = []
+  private cteVisible: Array<boolean> = []
+
+  readonly settings: Settings
+
+  constructor(readonly language: Language) {
+    this.settings = language.settings
+  }
+
+  /** Reads the tokens from `first` to `last` as one statement. */
+  read(first: number, last: number): void {
+    this.begin(first, last)
+    this.language.statement(this, first)
+  }
+
+  private begin(first: number, last: number): void {
+    this.first = first
+    this.last = last
+    this.kind = "unknown"
+    this.access = "read"
+    this.reason = "reads only"
+    this.reasonFrom = this.reasonTo = first
+    this.planOnly = false
+    this.markCount = 0
+    this.clause = Expression
+    this.frame = Query
+    this.depth = 0
+    this.argumentsAt = 0
+    if (this.cteNames.length > 0) this.forgetCtes(-1)
+    if (this.stack.length > 65_536) this.stack = new Uint8Array(128)
+    if (this.marks.length > 65_536) this.marks = new Int32Array(96)
+  }
+
+  /** There is no statement at all. */
+  nothing(): void {
+    this.begin(1, 0)
+    this.kind = "empty"
+    this.reason = "empty"
+  }
+
+  /** There are several, of which `access` is the strongest. */
+  several(access: Access, first: number, last: number, semicolon: number): void {
+    this.begin(first, last)
+    this.kind = "multiple"
+    this.outweigh(access, "more than one statement", semicolon)
+  }
+
+  /** Notes an access, which stands unless a stronger one is found. */
+  decide(access: Access, reason: string, from: number, to = from): void {
+    if (strength[access] <= strength[this.access]) return
+    this.access = access
+    this.reason = reason
+    this.reasonFrom = from
+    this.reasonTo = to
+  }
+
+  /** Puts another access in the place of what the first word alone had said. */
+  outweigh(access: Access, reason: string, from: number, to = from): void {
+    this.access = access
+    this.reason = reason
+    this.reasonFrom = from
+    this.reasonTo = to
+  }
+
+  /** Notes what was not understood. */
+  refuse(i: number, reason: string): number {
+    this.decide("unknown", reason, i)
+    return i
+  }
+
+  mark(what: number, first: number, last: number): void {
+    const at = this.markCount * 3
+    if (at === this.marks.length) {
+      const larger = new Int32Array(at * 2)
+      larger.set(this.marks)
+      this.marks = larger
+    }
+    this.marks[at] = this.depth === 0 ? what | Outermost : what
+    this.marks[at + 1] = first
+    this.marks[at + 2] = last
+    this.markCount++
+  }
+
+  /** The dictionary entry of a bare word, 0 for any other token. */
+  wordAt(i: number): number {
+    return i <= this.last && this.tokens.kinds[i] === Token.Word ? this.tokens.words[i]! : 0
+  }
+
+  kindAt(i: number): number {
+    return i <= this.last ? this.tokens.kinds[i]! : Token.End
+  }
+
+  isName(i: number): boolean {
+    const kind = this.kindAt(i)
+    return kind === Token.Word || kind === Token.Quoted
+  }
+
+  /** The last token of the qualified name that begins at `i`. */
+  nameEnd(i: number): number {
+    let end = i
+    while (this.tokens.kinds[end + 1] === Token.Dot && this.isName(end + 2)) end += 2
+    return end
+  }
+
+  /** The parenthesis that closes the one at `i`; 0 if none does. */
+  closing(i: number): number {
+    const { kinds } = this.tokens
+    let depth = 0
+    for (let j = i; j <= this.last; j++) {
+      if (kinds[j] === Token.Open) depth++
+      else if (kinds[j] === Token.Close && --depth === 0) return j
+    }
+    return 0
+  }
+
+  /** Whether the statement that is read begins here. */
+  isStart(i: number): boolean {
+    return i === this.start
+  }
+
+  /** Whether a query may begin here: at the start, after a parenthesis, after a set operation. */
+  begins(i: number): boolean {
+    return i === this.start || this.tokens.kinds[i - 1] === Token.Open || this.isSetOperation(i - 1)
+  }
+
+  /** Makes the reader expect the target of a write next; the last token before it. */
+  expectTarget(last: number): number {
+    this.clause = Target
+    return last
+  }
+
+  expectRelation(last: number): number {
+    this.clause = Relation
+    return last
+  }
+
+  /** Whether the reader is in a FROM list, after a relation. */
+  get isRelated(): boolean {
+    return this.clause === Related || this.clause === Joined
+  }
+
+  /** Whether it is outside of all parentheses. */
+  get isOutermost(): boolean {
+    return this.depth === 0
+  }
+
+  leaveClause(): void {
+    if (this.frame === Query) this.clause = Expression
+  }
+
+  /** Reads all tokens from `from` to the end of the statement as queries and expressions. */
+  follow(from: number): void {
+    this.start = from
+    const { kinds, words } = this.tokens
+    const { effects, flags } = this.language.dictionary
+    const { last } = this
+    for (let i = from; i <= last; i++) {
+      switch (kinds[i]) {
+        case Token.Word: {
+          const next = kinds[i + 1]
+          // Most words are columns: nothing to do.
+          const isMereName = this.clause === Expression && (flags[words[i]!]! & Notable) === 0 && next !== Token.Dot &&
+            next !== Token.Open
+          if (!isMereName) i = this.word(i, words[i]!)
+          break
+        }
+        case Token.Quoted:
+          i = this.quoted(i)
+          break
+        case Token.Open:
+          this.open(i)
+          break
+        case Token.Close:
+          this.close(i)
+          break
+        case Token.Comma:
+          this.comma()
+          break
+        case Token.Operator:
+          if (effects[words[i]!] !== harmless && !this.planOnly) {
+            this.refuse(i, "operator that is not known to be harmless")
+          }
+          break
+        case Token.Cast:
+          i = this.nameEnd(i + 1)
+          break
+        case Token.Text:
+          if (this.clause === Relation) this.relation(i, i)
+          // With ANSI_QUOTES it is a name, and this a call.
+          else if (kinds[i + 1] === Token.Open && this.tokens.codes[this.tokens.starts[i]!] === DoubleQuote) {
+            this.call(i, i)
+          }
+          break
+        case Token.UserVariable:
+          this.decide("session", "user variable", i)
+          break
+        case Token.SystemVariable:
+          i = this.systemVariable(i)
+          break
+        case Token.Assign:
+          if (this.language.dialect === "mysql") this.decide("session", "assigns a user variable", i)
+          break
+        case Token.Bad:
+          this.decide("unknown", "literal or comment without end, or a character that is not SQL", i)
+          break
+      }
+    }
+    if (this.depth !== 0) this.decide("unknown", "parentheses do not match", this.last)
+    else if (this.clause === Relation || this.clause === Target || (this.clause >= CteName && this.clause <= CteDone)) {
+      this.decide("unknown", "statement without end", this.last)
+    }
+  }
+
+  private word(i: number, word: number): number {
+    if (this.tokens.kinds[i - 1] === Token.Dot) return this.name(i)
+    switch (this.clause) {
+      case CteName:
+        return this.cteName(i)
+      case CteNamed:
+        if (word !== K.as) return this.refuse(i, "WITH list that is not understood")
+        this.clause = CteBody
+        return i
+      case CteBody:
+        return word === K.not || word === K.materialized ? i : this.refuse(i, "WITH list that is not understood")
+      case CteDone:
+        if (word === K.search || word === K.cycle) return this.searchOrCycle(i)
+        this.clause = Expression
+        if (word === K.select || word === K.values) return i
+        if (word === K.table) return this.expectRelation(i)
+        return this.language.modify(this, i, word) || this.refuse(i, "verb that is not known")
+      case Relation:
+        if (word === K.lateral || word === K.only) return i
+        if (word === K.rows && this.wordAt(i + 1) === K.from) {
+          this.clause = Related
+          return i + 1
+        }
+        if (word !== K.select && !(this.begins(i) && (word === K.with || word === K.values || word === K.table))) {
+          return this.relation(i, this.nameEnd(i))
+        }
+        break
+      case Target:
+        return this.target(i)
+    }
+    if (word !== 0 && (this.language.dictionary.flags[word]! & Notable) !== 0) {
+      const taken = this.notable(i, word)
+      if (taken !== 0) return taken
+    }
+    return this.name(i)
+  }
+
+  private quoted(i: number): number {
+    switch (this.clause) {
+      case CteName:
+        return this.cteName(i)
+      case Relation:
+        return this.relation(i, this.nameEnd(i))
+      case Target:
+        return this.target(i)
+      default:
+        return this.name(i)
+    }
+  }
+
+  /** Words that structure a query in all dialects; what is left is the language's. */
+  private notable(i: number, word: number): number {
+    switch (word) {
+      case K.select:
+        this.frame = Query
+        this.clause = Expression
+        return i
+      case K.with:
+        if (!this.begins(i)) return i
+        this.frame = Query
+        this.clause = CteName
+        return i
+      case K.table:
+        if (!this.begins(i)) return this.language.word(this, i, word)
+        this.frame = Query
+        return this.expectRelation(i)
+      case K.values:
+        if (this.begins(i)) this.frame = Query
+        this.leaveClause()
+        return i
+      case K.from:
+        if (this.frame === Query && !this.isDistinctFrom(i)) this.clause = Relation
+        return i
+      case K.join:
+        if (this.clause === Targeted) this.clause = Target
+        else if (this.isRelated) this.clause = Relation
+        else return 0
+        return i
+      case K.on:
+        if (this.clause === Related) this.clause = Joined
+        else if (this.clause === Targeted) this.clause = Expression
+        return i
+      case K.using:
+        if (this.clause === Targeted) this.clause = Relation
+        else if (this.clause === Related) this.clause = Joined
+        return i
+      case K.where:
+        this.mark(Where, i, i)
+        this.leaveClause()
+        return i
+      case K.union:
+      case K.intersect:
+      case K.except:
+        this.mark(SetOperation, i, i)
+        this.leaveClause()
+        return i
+      case K.group:
+      case K.having:
+      case K.order:
+      case K.limit:
+      case K.window:
+      case K.set:
+      case K.returning:
+        this.leaveClause()
+        return i
+      default:
+        return this.language.word(this, i, word)
+    }
+  }
+
+  /** `a IS [NOT] DISTINCT FROM b` has a FROM that leads to no relation. */
+  private isDistinctFrom(i: number): boolean {
+    if (this.wordAt(i - 1) !== K.distinct) return false
+    const before = this.wordAt(i - 2)
+    return before === K.is || (before === K.not && this.wordAt(i - 3) === K.is)
+  }
+
+  /** `UNION`, `UNION ALL`, `EXCEPT DISTINCT` … */
+  private isSetOperation(i: number): boolean {
+    const word = this.wordAt(i)
+    const operation = i > this.first && (word === K.all || word === K.distinct) ? this.wordAt(i - 1) : word
+    return operation === K.union || operation === K.intersect || operation === K.except
+  }
+
+  private open(i: number): void {
+    let frame = Operands
+    let clause = Expression
+    if (this.argumentsAt !== i) {
+      switch (this.clause) {
+        case Relation:
+          this.mark(Derives, i, i)
+          frame = Joins
+          clause = Relation
+          this.clause = Related
+          break
+        case Related:
+        case Targeted:
+        case CteNamed:
+          frame = Columns
+          break
+        case CteBody:
+          frame = Query
+          this.clause = CteDone
+          if (!this.mayBegin(i + 1)) this.decide("unknown", "WITH list that is not understood", i + 1)
+          break
+        case CteDone:
+          this.clause = Expression
+          break
+        case CteName:
+        case Target:
+          this.decide("unknown", "parenthesis where a name should be", i)
+          break
+      }
+    }
+    const at = this.depth * 2
+    if (at === this.stack.length) {
+      const larger = new Uint8Array(at * 2)
+      larger.set(this.stack)
+      this.stack = larger
+    }
+    this.stack[at] = this.frame
+    this.stack[at + 1] = this.clause
+    this.depth++
+    this.frame = frame
+    this.clause = clause
+  }
+
+  private close(i: number): void {
+    if (this.depth === 0) return this.decide("unknown", "parentheses do not match", i)
+    if (this.clause >= CteName && this.clause <= CteBody) this.decide("unknown", "WITH list without its query", i)
+    this.depth--
+    this.frame = this.stack[this.depth * 2]!
+    this.clause = this.stack[this.depth * 2 + 1]!
+    if (this.cteNames.length === 0) return
+    this.forgetCtes(this.depth)
+    if (this.clause === CteDone) this.cteVisible[this.cteVisible.length - 1] = true
+  }
+
+  /** Forgets the names of the WITH lists deeper than a depth. */
+  private forgetCtes(depth: number): void {
+    let kept = this.cteNames.length
+    while (kept > 0 && this.cteDepths[kept - 1]! > depth) kept--
+    this.cteNames.length =
+      this.cteDepths.length =
+      this.cteRecursive.length =
+      this.cteVisible.length =
+        kept
+  }
+
+  private comma(): void {
+    switch (this.clause) {
+      case Related:
+      case Joined:
+        this.clause = Relation
+        break
+      case Targeted:
+        this.clause = Target
+        break
+      case CteDone:
+        this.clause = CteName
+        break
+    }
+  }
+
+  /** The first word of a query or of a write, which a WITH list may hold. */
+  private mayBegin(i: number): boolean {
+    if (this.kindAt(i) === Token.Open) return true
+    const word = this.wordAt(i)
+    return word === K.select || word === K.with || word === K.values || word === K.table || word === K.insert ||
+      word === K.update || word === K.delete || word === K.merge
+  }
+
+  private cteName(i: number): number {
+    if (this.wordAt(i) === K.recursive && this.isName(i + 1) && this.wordAt(i + 1) !== K.as) return i
+    const { cteDepths, cteRecursive } = this
+    const isNext = this.tokens.kinds[i - 1] === Token.Comma && cteDepths[cteDepths.length - 1] === this.depth
+    const isRecursive = isNext ? cteRecursive[cteRecursive.length - 1]! : this.wordAt(i - 1) === K.recursive
+    this.cteNames.push(this.nameOf(i))
+    cteDepths.push(this.depth)
+    cteRecursive.push(isRecursive)
+    // In WITH RECURSIVE a name is known from the start, else from the end of its query.
+    this.cteVisible.push(isRecursive)
+    this.clause = CteNamed
+    return i
+  }
+
+  /** `SEARCH DEPTH FIRST BY a, b SET c`, `CYCLE a, b SET c TO x DEFAULT y USING d`, MariaDB's `CYCLE a, b RESTRICT`. */
+  private searchOrCycle(i: number): number {
+    const isSearch = this.wordAt(i) === K.search
+    for (let j = i + 1; j <= this.last; j++) {
+      const kind = this.tokens.kinds[j]
+      const word = this.wordAt(j)
+      if (kind === Token.Open || kind === Token.Close) break
+      if (word === K.restrict) return j
+      if (word === (isSearch ? K.set : K.using) && this.isName(j + 1)) return j + 1
+    }
+    return this.refuse(i, "SEARCH or CYCLE clause that is not understood")
+  }
+
+  private relation(first: number, last: number): number {
+    this.clause = Related
+    if (this.tokens.kinds[last + 1] === Token.Open && !this.language.tableFunctions) {
+      this.mark(Derives, first, last)
+      if (this.isSyntax(first, last)) this.argumentsAt = last + 1
+      else this.call(first, last)
+    } else {
+      if (this.tokens.kinds[last + 1] === Token.Open) this.argumentsAt = last + 1
+      if (first === last && this.isCte(first)) {
+        this.mark(Derives, first, last)
+      } else {
+        this.mark(Reads, first, last)
+        this.language.relation(this, first, last)
+      }
+    }
+    return last
+  }
+
+  private target(i: number): number {
+    const last = this.nameEnd(i)
+    this.mark(Writes, i, last)
+    this.clause = Targeted
+    return last
+  }
+
+  private isCte(i: number): boolean {
+    if (this.cteNames.length === 0) return false
+    const name = this.nameOf(i)
+    return this.cteNames.some((cte, at) => this.cteVisible[at]! && cte === name)
+  }
+
+  /** A name without its quotes and, as CTEs are compared, in lower case. */
+  private nameOf(i: number): string {
+    const text = this.tokens.text(i)
+    return (this.tokens.kinds[i] === Token.Quoted ? text.slice(1, -1) : text).toLowerCase()
+  }
+
+  private name(i: number): number {
+    const last = this.nameEnd(i)
+    if (this.tokens.kinds[last + 1] === Token.Open) {
+      if (!this.isGrammar(i, last)) this.call(i, last)
+      else if (this.isFunction(i, last)) this.mark(Calls, i, last)
+    } else if (last > i) this.column(i, last)
+    return last
+  }
+
+  /** `sequence.nextval` is a call without parentheses. */
+  private column(first: number, last: number): void {
+    const { dictionary } = this.language
+    const entry = dictionary.pseudoColumn(this.tokens.codes, this.tokens.starts[last]!, this.tokens.ends[last]!)
+    if (entry !== 0) this.affect(functionEffects[dictionary.effects[entry]!]!, first, last)
+  }
+
+  /** Whether a name before a parenthesis calls nothing: a keyword, a type, an alias with columns. */
+  private isGrammar(first: number, last: number): boolean {
+    const { kinds, words } = this.tokens
+    const { flags } = this.language.dictionary
+    if (first === last && kinds[first] === Token.Word) {
+      const own = flags[words[first]!]!
+      if ((own & Syntax) !== 0) return true
+      if ((own & Infix) !== 0 && this.isOperand(first - 1)) return true
+      if ((own & Paired) !== 0 && this.language.dictionary.isPair(this.wordAt(first - 1), words[first]!)) return true
+    }
+    if (this.wordAt(first - 1) === K.as) return true
+    return (this.clause === Related || this.frame === Columns) && this.isPlain(first - 1) ||
+      (this.clause === Related && kinds[first - 1] === Token.Close)
+  }
+
+  /** Whether a word that is grammar is the name of a function all the same, as in `SUBSTRING(a FROM 2)`. */
+  private isFunction(first: number, last: number): boolean {
+    return this.isSyntax(first, last) && this.language.dictionary.effects[this.tokens.words[first]!] !== 0 &&
+      this.wordAt(first - 1) !== K.as
+  }
+
+  private isSyntax(first: number, last: number): boolean {
+    const { kinds, words } = this.tokens
+    return first === last && kinds[first] === Token.Word &&
+      (this.language.dictionary.flags[words[first]!]! & Syntax) !== 0
+  }
+
+  /** Whether an operand ends here, so that what follows is an operator. */
+  private isOperand(i: number): boolean {
+    switch (this.kindAt(i)) {
+      case Token.Word:
+        return this.wordAt(i) === K.not || this.isPlain(i)
+      case Token.Quoted:
+      case Token.Text:
+      case Token.Numeric:
+      case Token.Parameter:
+      case Token.Close:
+      case Token.Unindex:
+      case Token.UserVariable:
+        return true
+      default:
+        return false
+    }
+  }
+
+  /** Whether it is a name that is no keyword. */
+  isPlain(i: number): boolean {
+    if (i < this.first) return false
+    const kind = this.tokens.kinds[i]
+    return kind === Token.Quoted ||
+      (kind === Token.Word && (this.language.dictionary.flags[this.tokens.words[i]!]! & Keyword) === 0) ||
+      (kind === Token.Word && this.tokens.kinds[i - 1] === Token.Dot)
+  }
+
+  /** `@@name`, `@@global.name`, `@@session.name`. */
+  private systemVariable(i: number): number {
+    const last = this.nameEnd(i)
+    const { codes, ends, starts, words } = this.tokens
+    const { dictionary } = this.language
+    const isOfSession = last > i && words[i] !== K.global
+    const entry = last > i ? dictionary.lookup(codes, starts[last]!, ends[last]!) : words[last]!
+    if (isOfSession || (dictionary.flags[entry]! & Constant) === 0) {
+      this.decide("session", "system variable, which may differ by session and server", i, last)
+    }
+    return last
+  }
+
+  private call(first: number, last: number): void {
+    this.argumentsAt = last + 1
+    this.mark(Calls, first, last)
+    this.affect(this.effectOfCall(first, last), first, last)
+  }
+
+  private effectOfCall(first: number, last: number): FunctionEffect {
+    const { ends, kinds, starts, words } = this.tokens
+    const { dictionary } = this.language
+    const isBare = first === last && kinds[first] === Token.Word && kinds[first - 1] !== Token.Dot
+    if (!isBare) return this.language.effectOf(this, first, last)
+    const word = words[first]!
+    if ((dictionary.flags[word]! & Adjacent) !== 0 && starts[last + 1] !== ends[last]) return "unknown"
+    return functionEffects[dictionary.effects[word]!]!
+  }
+
+  affect(effect: FunctionEffect, first: number, last = first): void {
+    if (this.planOnly) return
+    if (effect === "read" || (effect === "unknown" && this.settings.unknownFunctions === "trust")) return
+    this.decide(effect, callReasons[effect], first, last)
+  }
+}
+
+const callReasons: { readonly [effect in Exclude<FunctionEffect, "read">]: string } = {
+  unknown: "function that is not known to be harmless",
+  write: "function that writes",
+  lock: "function that takes or gives a lock",
+  session: "function that depends on its session",
+  admin: "function that acts on the server"
+}
