@@ -159,7 +159,7 @@ const tests = () => {
   }
 }
 
-/** @type {ReadonlyArray<readonly [name: string, step: () => void]>} */
+/** @type {ReadonlyArray<readonly [name: string, step: () => unknown]>} */
 const steps = [
   ["build", npmRun("build")],
   ["check", npmRun("check")],
@@ -167,6 +167,7 @@ const steps = [
   ["docs", npmRun("docs")],
   ["package", packageChecks],
   ["examples", examples],
+  ["score", () => run(["npm", "run", "--silent", "score"], { show: true })],
   ["tests", tests]
 ]
 
