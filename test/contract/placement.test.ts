@@ -25,10 +25,6 @@ interface Kind {
 
 const at = ({ url }: { readonly url: string }) => ({ url: Redacted.make(url) })
 
-/** `@@name` may be the session's own, so it is read on the primary; this way it is the server's for certain. */
-const globalVariable = (name: string) =>
-  `SELECT CAST(VARIABLE_VALUE AS SIGNED) AS value FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = '${name}'`
-
 const kinds: ReadonlyArray<Kind> = [
   {
     name: "PostgreSQL",
@@ -56,10 +52,12 @@ const kinds: ReadonlyArray<Kind> = [
       )
     ),
     who: "@@server_id",
-    asks: globalVariable("SERVER_ID"),
+    asks: "SELECT @@server_id AS who",
     primary: 1,
     replica: 2,
-    asksPort: globalVariable("PORT"),
+    // `@@port` may be the session's own, so it is read on the primary.
+    asksPort:
+      "SELECT CAST(VARIABLE_VALUE AS SIGNED) FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'PORT'",
     replicas: 1
   }
 ]

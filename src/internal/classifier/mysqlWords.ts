@@ -118,9 +118,12 @@ export const mysqlEffects: { readonly [effect in Exclude<FunctionEffect, "read" 
   admin: ``
 }
 
-/** System variables that are the same for every session of a server, and on the servers of one database. */
+/**
+ * System variables that are the same for every session of a server, and on the servers of one database; and the
+ * server's own number, which who asks for it wants of the server that answers.
+ */
 export const mysqlConstants = `
   version version_comment version_compile_machine version_compile_os version_malloc_library version_ssl_library
   protocol_version license lower_case_table_names lower_case_file_system system_time_zone character_set_system
   innodb_page_size have_ssl have_openssl have_compress have_crypt have_geometry have_profiling have_query_cache
-  have_rtree_keys have_symlink have_dynamic_loading`
+  have_rtree_keys have_symlink have_dynamic_loading server_id`
