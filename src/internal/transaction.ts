@@ -58,6 +58,8 @@ export class Transaction {
   private running = 0
   /** Streams that hold the connection beside the statements. */
   private streams = 0
+  /** Its holder begins and ends transactions on the connection, or does without any. */
+  private readonly isReserved: boolean
   private readonly opening = Effect.unsafeMakeSemaphore(1)
   private readonly waiting = new Set<() => void>()
 
@@ -68,7 +70,8 @@ export class Transaction {
     reserved?: Lease
   ) {
     this.root = new Frame(this, undefined, 0, "")
-    this.root.opened = reserved !== undefined
+    this.isReserved = reserved !== undefined
+    this.root.opened = this.isReserved
     this.lease = reserved
     this.frames = [this.root]
   }
@@ -110,7 +113,7 @@ export class Transaction {
         onFailure: (cause) => {
           done()
           // SQLite ends the whole transaction on some errors; what came next would be committed on its own.
-          if (lease.slot.connection.inTransaction() === false) this.endedByServer = true
+          if (!this.isReserved && lease.slot.connection.inTransaction() === false) this.endedByServer = true
           return Exit.failCause(cause)
         }
       })

@@ -2,7 +2,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import type { Disposition } from "../../src/Driver.js"
 import { disposition, mayEndTransaction, rows } from "../../src/internal/mysql/dispositions.js"
-import { PasswordUnavailable } from "../../src/internal/mysql/settings.js"
+import { PasswordUnavailable } from "../../src/internal/password.js"
 import { ConfigurationError, EndpointUnavailable, toSqlError, TransactionClosed } from "../../src/RoutingError.js"
 
 type Cause = object

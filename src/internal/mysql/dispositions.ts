@@ -1,7 +1,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Disposition } from "../../Driver.js"
 import { ConfigurationError, EndpointUnavailable, TransactionClosed } from "../../RoutingError.js"
-import { PasswordUnavailable } from "./settings.js"
+import { PasswordUnavailable } from "../password.js"
 
 /** What is known of an error: the server's number, the driver's code, the system call, the text. */
 interface Facts {

@@ -10,6 +10,7 @@ import type * as Mysql from "mysql2"
 import type { Driver, TransactionTexts } from "../../Driver.js"
 import type { Endpoint } from "../../Endpoint.js"
 import { ConfigurationError, toSqlError } from "../../RoutingError.js"
+import { PasswordUnavailable } from "../password.js"
 import * as Connection from "./connection.js"
 import { disposition } from "./dispositions.js"
 import * as Settings from "./settings.js"
@@ -90,7 +91,7 @@ const connectionOptions = (
       onSuccess: (password) => Effect.succeed(withPassword(connection, password)),
       onFailure: (cause) => {
         if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
-        const error = new Settings.PasswordUnavailable({ endpoint: endpoint.name, cause: Cause.squash(cause) })
+        const error = new PasswordUnavailable({ endpoint: endpoint.name, cause: Cause.squash(cause) })
         return Effect.fail(new SqlError({ cause: error, message: error.message }))
       }
     })

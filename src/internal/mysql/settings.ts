@@ -1,5 +1,4 @@
 import type { MysqlClientConfig } from "@effect/sql-mysql2/MysqlClient"
-import * as Data from "effect/Data"
 import type * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
@@ -38,17 +37,6 @@ const shared: { readonly [name in Exclude<keyof MysqlEndpointConfig, "url">]-?: 
 
 /** The names of the settings that endpoints can share, by which they are told from the router's options. */
 export const sharedNames = Object.keys(shared) as ReadonlyArray<keyof typeof shared>
-
-/** The Effect that an endpoint's password comes from failed. */
-export class PasswordUnavailable extends Data.TaggedError("PasswordUnavailable")<{
-  readonly endpoint: string
-  readonly cause: unknown
-}> {
-  override get message(): string {
-    const problem = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `No password for endpoint ${this.endpoint}, the Effect it comes from failed: ${problem}`
-  }
-}
 
 /** A configuration, decoded: where to connect, with what, and what it says of the pool. */
 export interface Settings {

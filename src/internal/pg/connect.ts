@@ -1,5 +1,4 @@
 import { SqlError } from "@effect/sql/SqlError"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
@@ -33,17 +32,6 @@ export const connect = (config: Pg.ClientConfig): Effect.Effect<Pg.Client, SqlEr
   })
 
 export const connectError = (cause: unknown): SqlError => new SqlError({ cause, message: failedToConnect })
-
-/** The Effect that an endpoint's password comes from failed; the server was not asked. */
-export class PasswordUnavailable extends Data.TaggedError("PasswordUnavailable")<{
-  readonly endpoint: string
-  readonly cause: unknown
-}> {
-  override get message(): string {
-    const problem = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `No password for endpoint ${this.endpoint}, the Effect it comes from failed: ${problem}`
-  }
-}
 
 /** Ends a connection without a word to the server; what it was asked fails at once. */
 export const destroy = (client: Pg.Client): Effect.Effect<void> =>

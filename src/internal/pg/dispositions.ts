@@ -5,7 +5,8 @@
 import { SqlError } from "@effect/sql/SqlError"
 import type { Disposition } from "../../Driver.js"
 import { EndpointUnavailable } from "../../RoutingError.js"
-import { failedToConnect, PasswordUnavailable } from "./connect.js"
+import { PasswordUnavailable } from "../password.js"
+import { failedToConnect } from "./connect.js"
 
 /** The statement's own fault: it would fail anywhere. */
 const statement: Disposition = {

@@ -217,6 +217,19 @@ export const transactions: Topic = (it, options) => {
       assert.deepStrictEqual(yield* connection.executeValues(`SELECT name FROM ${people}`, []), [])
     }))
 
+  it.scoped("a reserved connection goes on after a statement failed on it outside a transaction", () =>
+    Effect.gen(function*() {
+      const sql = yield* SqlClient.SqlClient
+      const people = yield* makePeople
+      const connection = yield* sql.reserve
+      yield* Effect.provideService(
+        Effect.zipRight(Effect.flip(sql`SELECT * FROM nowhere_at_all`), add(people, "Ada")),
+        SqlClient.TransactionConnection,
+        [connection, 0]
+      )
+      assert.deepStrictEqual(yield* connection.executeValues(`SELECT name FROM ${people}`, []), [["Ada"]])
+    }))
+
   it.effect("many transactions, failed and not, leave every connection usable", () =>
     Effect.gen(function*() {
       const people = yield* makePeople
