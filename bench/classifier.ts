@@ -17,27 +17,46 @@ const statements: { readonly [dialect in Dialect]: string } = {
 }
 
 const count = 1000
+const rounds = 90
+/** The first rounds are for the compiler. */
+const warmUp = 30
 
-/** Different texts, each a flat string of its own, as a driver would get them. */
-const texts = (sql: string): ReadonlyArray<string> =>
-  Array.from({ length: count }, (_, i) => Buffer.from(`${sql}${i + 10}`).toString("latin1"))
+/** Texts that were never read before, put together from parts as a statement's compiler does it. */
+const freshTexts = (sql: string): ReadonlyArray<string> => {
+  const half = sql.length >> 1
+  const [start, end] = [sql.slice(0, half), sql.slice(half)]
+  return Array.from({ length: count }, (_, i) => start + end + (i + 10))
+}
 
 /** Kept, so that nothing is optimized away. */
 let sink = 0
 
-/** The nanoseconds per text: the median of rounds, each of which takes all contestants in turn. */
-const race = (contestants: Record<string, () => void>, rounds = 61, perRound = count): Record<string, number> => {
-  const times: Record<string, Array<number>> = {}
+type Contestant = (text: string) => number
+
+/** What each contestant takes for a text, in nanoseconds and in times of the first: medians of rounds, all in turn. */
+const race = <Name extends string>(
+  sql: string,
+  contestants: Readonly<Record<Name, Contestant>>,
+  texts: (sql: string) => ReadonlyArray<string> = freshTexts
+): Readonly<Record<Name, { readonly nanos: number; readonly times: number }>> => {
+  const entries = Object.entries<Contestant>(contestants)
+  const nanos = entries.map((): Array<number> => [])
   for (let round = 0; round < rounds; round++) {
-    for (const [name, run] of Object.entries(contestants)) {
+    entries.forEach(([, run], i) => {
+      const all = texts(sql)
       const start = process.hrtime.bigint()
-      run()
-      const taken = Number(process.hrtime.bigint() - start) / perRound
-      // The first rounds are for the compiler.
-      if (round >= rounds / 3) (times[name] ??= []).push(taken)
-    }
+      for (const text of all) sink += run(text)
+      const taken = Number(process.hrtime.bigint() - start) / all.length
+      if (round >= warmUp) nanos[i]!.push(taken)
+    })
   }
-  return Object.fromEntries(Object.entries(times).map(([name, values]) => [name, median(values)]))
+  const result = entries.map(([name], i) =>
+    [name, {
+      nanos: median(nanos[i]!),
+      times: median(nanos[i]!.map((taken, round) => taken / nanos[0]![round]!))
+    }] as const
+  )
+  return Object.fromEntries(result) as ReturnType<typeof race<Name>>
 }
 
 const overCharacters = (text: string): number => {
@@ -53,51 +72,45 @@ const allFacts = (facts: StatementFacts): number =>
 
 const misses = (dialect: Dialect): number => {
   const { classify } = StatementClassifier.make({ cache: { entries: 0 } })
-  const all = texts(statements[dialect])
-  const each = (f: (text: string) => number) => () => {
-    for (const text of all) sink += f(text)
-  }
-  const times = race({
-    bare: each(overCharacters),
-    verdict: each((text) => classify(dialect, text).replicaSafe ? 1 : 0),
-    tables: each((text) => {
+  const { bare, every, tables, verdict } = race(statements[dialect], {
+    bare: overCharacters,
+    verdict: (text) => classify(dialect, text).replicaSafe ? 1 : 0,
+    tables: (text) => {
       const facts = classify(dialect, text)
       return facts.reads.length + facts.writes.length
-    }),
-    all: each((text) => allFacts(classify(dialect, text)))
+    },
+    every: (text) => allFacts(classify(dialect, text))
   })
-  const bare = times["bare"]!
-  report("classifier", `${dialect} bare loop over ${all[0]!.length} characters`, "ns", bare)
-  report("classifier", `${dialect} miss, verdict`, "times the loop", times["verdict"]! / bare)
-  report("classifier", `${dialect} miss, verdict and tables`, "times the loop", times["tables"]! / bare, { most: 4 })
-  report("classifier", `${dialect} miss, all facts`, "times the loop", times["all"]! / bare, { most: 10 })
-  return times["verdict"]!
+  const { length } = freshTexts(statements[dialect])[0]!
+  report("classifier", `${dialect} bare loop over ${length} characters`, "µs", bare.nanos / 1000)
+  report("classifier", `${dialect} miss, verdict`, "times the loop", verdict.times)
+  report("classifier", `${dialect} miss, verdict and tables`, "times the loop", tables.times, { most: 4 })
+  report("classifier", `${dialect} miss, all facts`, "times the loop", every.times, { most: 10 })
+  return verdict.nanos
 }
 
 const hits = (): void => {
   const { classify } = StatementClassifier.make()
-  const all = texts(statements.postgres)
-  const map = new Map(all.map((text) => [text, classify("postgres", text)]))
-  const times = race({
-    lookup: () => {
-      for (const text of all) sink += map.get(text)!.replicaSafe ? 1 : 0
-    },
-    hit: () => {
-      for (const text of all) sink += classify("postgres", text).replicaSafe ? 1 : 0
-    }
-  })
-  report("classifier", "hit beyond the lookup", "ns", times["hit"]! - times["lookup"]!, { most: 100 })
+  const all = freshTexts(statements.postgres)
+  const known = new Map(all.map((text) => [text, classify("postgres", text)]))
+  const { fresh, freshLookup, hit, lookup } = {
+    ...race(statements.postgres, {
+      lookup: (text) => known.get(text)!.replicaSafe ? 1 : 0,
+      hit: (text) => classify("postgres", text).replicaSafe ? 1 : 0
+    }, () => all),
+    ...race(statements.postgres, {
+      freshLookup: (text) => known.get(text)!.replicaSafe ? 1 : 0,
+      fresh: (text) => classify("postgres", text).replicaSafe ? 1 : 0
+    })
+  }
+  report("classifier", "hit of the same string", "ns", hit.nanos)
+  report("classifier", "hit of the same string, beyond the lookup", "ns", hit.nanos - lookup.nanos, { most: 100 })
+  report("classifier", "hit of a fresh string", "ns", fresh.nanos)
+  report("classifier", "hit of a fresh string, beyond the lookup", "ns", fresh.nanos - freshLookup.nanos, { most: 100 })
   const before = process.memoryUsage().heapUsed
   for (let i = 0; i < 1_000_000; i++) sink += classify("postgres", all[i % count]!).replicaSafe ? 1 : 0
-  report(
-    "classifier",
-    "hit, heap growth",
-    "bytes each",
-    Math.max(0, process.memoryUsage().heapUsed - before) / 1_000_000,
-    {
-      most: 1
-    }
-  )
+  const growth = Math.max(0, process.memoryUsage().heapUsed - before)
+  report("classifier", "hit, heap growth", "bytes each", growth / 1_000_000, { most: 1 })
 }
 
 /** Hot statements among as many that come once: how many of the hot ones are still known. */
@@ -148,25 +161,13 @@ const peers = async (): Promise<ReadonlyArray<readonly [string, Parse]>> => {
 }
 
 const besidePeers = async (miss: number): Promise<void> => {
-  const all = texts(statements.postgres).slice(0, 100)
-  const found = await peers()
-  const contestants: Record<string, () => void> = {}
-  for (const [name, parse] of found) {
-    try {
-      parse(all[0]!)
-    } catch (error) {
-      console.log(`bench classifier ${name} cannot parse the statement: ${error}`)
-      continue
-    }
-    contestants[name] = () => {
-      for (const text of all) sink += parse(text) === undefined ? 0 : 1
-    }
-  }
-  const times = Object.entries(race(contestants, 21, all.length))
-  for (const [name, time] of times) report("classifier", `${name}, same statement`, "µs", time / 1000)
-  if (times.length > 0) {
-    const fastest = Math.min(...times.map(([, time]) => time))
-    report("classifier", "times as fast as the fastest parser", "times", fastest / miss, { least: 20 })
+  const contestants: Record<string, Contestant> = {}
+  for (const [name, parse] of await peers()) contestants[name] = (text) => parse(text) === undefined ? 0 : 1
+  const found = Object.entries(race(statements.postgres, contestants, (sql) => freshTexts(sql).slice(0, 5)))
+  for (const [name, { nanos }] of found) report("classifier", `${name}, same statement`, "µs", nanos / 1000)
+  if (found.length > 0) {
+    const fastest = Math.min(...found.map(([, { nanos }]) => nanos))
+    report("classifier", "beside the fastest parser", "times as fast", fastest / miss, { least: 20 })
   }
 }
 

@@ -29,6 +29,7 @@ interface Entry<A> {
  * hit is one lookup and one flag.
  */
 export const makeCache = <A>(limits: CacheLimits, compute: (key: string) => A): Cache<A> => {
+  if (limits.entries <= 0) return { get: compute, clear: () => {}, size: () => 0 }
   const entries = new Map<string, Entry<A>>()
   let newest: Entry<A> | undefined
   let oldest: Entry<A> | undefined
@@ -68,7 +69,7 @@ export const makeCache = <A>(limits: CacheLimits, compute: (key: string) => A): 
         return entry.value
       }
       const value = compute(key)
-      if (limits.entries > 0) add(key, value)
+      add(key, value)
       return value
     },
     clear: () => {

@@ -4,6 +4,7 @@
 export const Tab = 9
 export const LineFeed = 10
 export const Return = 13
+export const Blank = 32
 export const Bang = 33
 export const DoubleQuote = 34
 export const Percent = 37

@@ -89,11 +89,10 @@ const readTokens = (reading: Reading): void => {
   while (kinds[first] === Token.Semicolon) first++
   while (last > first && kinds[last] === Token.Semicolon) last--
   if (first > last) return reading.nothing()
-  let semicolon = first
-  while (semicolon < last && kinds[semicolon] !== Token.Semicolon) semicolon++
   reading.first = first
   reading.last = last
-  if (semicolon === last || isRoutine(reading)) return reading.read(first, last)
+  const semicolon = reading.tokens.sql.includes(";") ? kinds.indexOf(Token.Semicolon, first) : -1
+  if (semicolon < 0 || semicolon > last || isRoutine(reading)) return reading.read(first, last)
   let access: Access = "read"
   for (const [from, to] of statementsOf(reading.tokens)) {
     reading.read(from, to)

@@ -1,3 +1,5 @@
+import { Beyond } from "./characters.js"
+
 /** What a function does when it is called; `unknown` for a name that no table has. */
 export const functionEffects = ["unknown", "read", "write", "lock", "session", "admin"] as const
 
@@ -14,8 +16,6 @@ export const Infix = 4
 export const Notable = 8
 /** Followed by `(` it is grammar after certain words: see {@link Dictionary.pair}. */
 export const Paired = 16
-/** As the last part of a qualified name it is a call without parentheses: see {@link Dictionary.pseudoColumn}. */
-export const PseudoColumn = 32
 /** A system variable that is the same everywhere. */
 export const Constant = 64
 /** A function only if its parenthesis follows at once. */
@@ -23,10 +23,25 @@ export const Adjacent = 256
 /** Cannot be the name of a table. */
 export const Reserved = 128
 
-/** One step of the hash that {@link Dictionary.find} expects: FNV-1a over the characters, their letters folded. */
-export const hashStep = (hash: number, c: number): number => Math.imul(hash ^ (c | 32), 0x01000193)
+/**
+ * The characters that words are made of, as numbers of five bits: 1 to 26 for letters, small and capital alike, 27 for `_`,
+ * and one number for all of a kind beyond that; 0 for what is no part of a word.
+ */
+export const wordCharacters = new Uint8Array(256)
+for (let i = 0; i < 26; i++) wordCharacters[65 + i] = wordCharacters[97 + i] = 1 + i
+wordCharacters["_".charCodeAt(0)] = 27
+for (let i = 0; i < 10; i++) wordCharacters[48 + i] = 28
+wordCharacters["$".charCodeAt(0)] = 29
+wordCharacters[Beyond] = 30
 
-export const hashSeed = 0x811c9dc5 | 0
+/**
+ * One step of the hash that {@link Dictionary.find} expects, for a character's number. Up to {@link exactLength} letters
+ * the hash is the word itself.
+ */
+export const hashStep = (hash: number, character: number): number => (hash << 5 | hash >>> 27) ^ character
+
+const exactLength = 6
+const isLetter = (c: number): boolean => wordCharacters[c]! > 0 && wordCharacters[c]! < 28
 
 const encoder = new TextEncoder()
 
@@ -39,10 +54,15 @@ const encoder = new TextEncoder()
 export class Dictionary {
   private texts: Array<string> = [""]
   private codes: Array<Uint8Array> = [new Uint8Array()]
-  private hashes = new Int32Array(64)
-  private slots = new Uint16Array(64)
-  /** The lengths of pseudo-columns, as bits. */
-  private pseudoLengths = 0
+  /** The entries of words of one character: operators, most of all. */
+  readonly ofCharacter = new Uint16Array(256)
+  /** The length of each entry whose hash tells all of it, 0 for the others. */
+  private exact: Array<number> = [0]
+  /** Slots of two: a hash and its entry, 0 for a free slot. */
+  private slots = new Int32Array(128)
+  /** Entries that call something without parentheses, as the last part of a qualified name; and their first letters. */
+  private readonly pseudoColumns: Array<number> = []
+  private pseudoLetters = 0
   private readonly pairs = new Map<number, ReadonlyArray<number>>()
   /** The grammar flags of each entry. */
   readonly flags: Array<number> = [0]
@@ -65,20 +85,18 @@ export class Dictionary {
     if (found !== 0) return found
     const entry = this.texts.push(text) - 1
     this.codes.push(codes)
+    this.exact.push(codes.length <= exactLength && codes.every(isLetter) ? codes.length : 0)
     this.flags.push(0)
     this.effects.push(0)
-    if (entry * 3 >= this.slots.length) this.grow()
-    this.hashes[entry] = hashOf(codes, 0, codes.length)
+    if (codes.length === 1) this.ofCharacter[codes[0]!] = entry
+    if (entry * 4 >= this.slots.length) this.grow()
     this.place(entry)
     return entry
   }
 
   /** Marks each of some words, separated by blanks. */
   mark(words: string, flag: number): void {
-    for (const word of wordsOf(words)) {
-      this.flags[this.add(word)]! |= flag
-      if ((flag & PseudoColumn) !== 0) this.pseudoLengths |= 1 << word.length
-    }
+    for (const word of wordsOf(words)) this.flags[this.add(word)]! |= flag
   }
 
   /** Gives each of some functions, separated by blanks, its effect. */
@@ -97,14 +115,26 @@ export class Dictionary {
     return this.pairs.get(word)?.includes(before) ?? false
   }
 
+  /** Makes words call something where they are the last part of a name, without parentheses. */
+  markPseudoColumns(words: string): void {
+    for (const word of wordsOf(words)) {
+      this.pseudoColumns.push(this.add(word))
+      this.pseudoLetters |= 1 << wordCharacters[word.charCodeAt(0)]!
+    }
+  }
+
   /** The entry of a part of a text, given its hash; 0 if there is none. */
   find(codes: Uint8Array, start: number, end: number, hash: number): number {
-    const { hashes, slots } = this
-    const mask = slots.length - 1
-    for (let slot = slotOf(hash) & mask;; slot = slot + 1 & mask) {
-      const entry = slots[slot]!
+    const { slots } = this
+    const mask = slots.length - 2
+    for (let slot = slotOf(hash) & mask;; slot = slot + 2 & mask) {
+      const entry = slots[slot + 1]!
       if (entry === 0) return 0
-      if (hashes[entry] === hash && isSame(codes, start, end, this.codes[entry]!)) return entry
+      if (
+        slots[slot] === hash && (this.exact[entry] === end - start || isSame(codes, start, end, this.codes[entry]!))
+      ) {
+        return entry
+      }
     }
   }
 
@@ -113,11 +143,11 @@ export class Dictionary {
     return this.find(codes, start, end, hashOf(codes, start, end))
   }
 
-  /** The entry of the last part of a name, if that calls something; as they are few, their length tells most others. */
+  /** The entry of the last part of a name, if that calls something. */
   pseudoColumn(codes: Uint8Array, start: number, end: number): number {
-    if ((this.pseudoLengths >> end - start & 1) === 0) return 0
-    const entry = this.lookup(codes, start, end)
-    return (this.flags[entry]! & PseudoColumn) !== 0 ? entry : 0
+    if ((this.pseudoLetters >> wordCharacters[codes[start]!]! & 1) === 0) return 0
+    for (const entry of this.pseudoColumns) if (isSame(codes, start, end, this.codes[entry]!)) return entry
+    return 0
   }
 
   /** The entry of a word, 0 if there is none. */
@@ -127,26 +157,28 @@ export class Dictionary {
   }
 
   private grow(): void {
-    const { hashes } = this
-    this.slots = new Uint16Array(this.slots.length * 2)
-    this.hashes = new Int32Array(this.slots.length)
-    this.hashes.set(hashes)
+    this.slots = new Int32Array(this.slots.length * 2)
     for (let i = 1; i < this.texts.length - 1; i++) this.place(i)
   }
 
   private place(entry: number): void {
-    const mask = this.slots.length - 1
-    let slot = slotOf(this.hashes[entry]!) & mask
-    while (this.slots[slot] !== 0) slot = slot + 1 & mask
-    this.slots[slot] = entry
+    const { slots } = this
+    const mask = slots.length - 2
+    const codes = this.codes[entry]!
+    const hash = hashOf(codes, 0, codes.length)
+    let slot = slotOf(hash) & mask
+    while (slots[slot + 1] !== 0) slot = slot + 2 & mask
+    slots[slot] = hash
+    slots[slot + 1] = entry
   }
 }
 
-const slotOf = (hash: number): number => hash ^ hash >>> 15
+/** Fibonacci hashing: the upper bits of the product depend on all of the hash. */
+const slotOf = (hash: number): number => Math.imul(hash, 0x9e3779b1) >>> 15
 
 const hashOf = (codes: Uint8Array, from: number, to: number): number => {
-  let hash = hashSeed
-  for (let i = from; i < to; i++) hash = hashStep(hash, codes[i]!)
+  let hash = 0
+  for (let i = from; i < to; i++) hash = hashStep(hash, wordCharacters[codes[i]!] || codes[i]!)
   return hash
 }
 

@@ -1,14 +1,18 @@
 import type { Equality, EqualityValue, Table } from "../../StatementFacts.js"
+import * as C from "./characters.js"
 import { Syntax } from "./dictionary.js"
-import { K } from "./keywords.js"
+import { K, keywordsOf } from "./keywords.js"
 import { foldedName } from "./names.js"
 import * as Reader from "./reading.js"
 import type { Reading } from "./reading.js"
-import { isSame, tableAt } from "./tables.js"
+import { tableAt } from "./tables.js"
 import * as Token from "./tokens.js"
 
 /** Parentheses within parentheses beyond which conditions are not looked at. */
 const deepest = 32
+
+/** Tables in a statement beyond which it is not told whose column a condition is about. */
+const mostTables = 64
 
 /**
  * The equalities that the outermost WHERE demands.
@@ -21,293 +25,270 @@ export const equalitiesOf = (reading: Reading): ReadonlyArray<Equality> => {
   if (kind !== "select" && kind !== "update" && kind !== "delete" && kind !== "explain") return []
   let where = 0
   for (let at = 0; at < markCount * 3; at += 3) {
-    if (marks[at] === (Reader.SetOperation | Reader.Outermost)) return []
-    if (marks[at] === (Reader.Where | Reader.Outermost)) {
-      if (where !== 0) return []
-      where = marks[at + 1]!
+    switch (marks[at]) {
+      case Reader.SetOperation | Reader.Outermost:
+        return []
+      case Reader.Where | Reader.Outermost:
+        if (where !== 0) return []
+        where = marks[at + 1]!
+        break
+      case Reader.Writes | Reader.Outermost:
+        // An INSERT that is explained has no condition of its own.
+        if (kind === "explain") return []
     }
   }
   if (where === 0) return []
-  const found: Array<Equality> = []
-  const columns = columnsOf(reading)
-  conjuncts(reading, where + 1, whereEnd(reading, where + 1), reading.last, columns, found, 0)
-  return found
+  const conditions = new Conditions(reading)
+  conditions.joined(where + 1, reading.last, 0)
+  return conditions.found
 }
 
 /** The words that end a WHERE, in one dialect or another. */
-const ends: ReadonlySet<number> = new Set([
-  K.group,
-  K.having,
-  K.order,
-  K.limit,
-  K.window,
-  K.returning,
-  K.for,
-  K.into,
-  K.lock,
-  K.procedure,
-  K.fetch,
-  K.offset
-])
+const ending: ReadonlySet<number> = new Set(
+  keywordsOf("group having order limit window returning for into lock procedure fetch offset")
+)
 
-const whereEnd = (reading: Reading, from: number): number => {
-  let depth = 0
-  for (let i = from; i <= reading.last; i++) {
-    const kind = reading.kindAt(i)
-    if (kind === Token.Open) depth++
-    else if (kind === Token.Close) depth--
-    else if (depth === 0 && kind === Token.Word && ends.has(reading.wordAt(i)) && reading.kindAt(i - 1) !== Token.Dot) {
-      return i - 1
-    }
-  }
-  return reading.last
+/** A table in the statement, and how its columns may be qualified. */
+interface Use {
+  readonly table: Table
+  readonly alias: string
+  readonly isOutermost: boolean
 }
 
-/**
- * Looks at what the ANDs between `from` and `to` join, unless there is an OR at their depth up to `last`.
- */
-const conjuncts = (
-  reading: Reading,
-  from: number,
-  to: number,
-  last: number,
-  columns: Columns,
-  found: Array<Equality>,
-  level: number
-): void => {
-  const cuts: Array<number> = []
-  let depth = 0
-  let cases = 0
-  let betweens = 0
-  for (let i = from; i <= last; i++) {
-    const kind = reading.kindAt(i)
-    if (kind === Token.Open) depth++
-    else if (kind === Token.Close) depth--
-    else if (depth === 0 && reading.kindAt(i - 1) !== Token.Dot) {
-      const word = reading.wordAt(i)
-      if (isOr(reading, i, word)) return
-      if (i > to) continue
-      if (word === K.case) cases++
-      else if (word === K.end) cases--
-      else if (word === K.between) betweens++
-      else if (isAnd(reading, i, word) && cases === 0) {
-        if (betweens > 0) betweens--
-        else cuts.push(i)
-      }
-    }
-  }
-  cuts.push(to + 1)
-  let start = from
-  for (const cut of cuts) {
-    condition(reading, start, cut - 1, columns, found, level)
-    start = cut + 1
-  }
-}
-
-const isOr = (reading: Reading, i: number, word: number): boolean =>
-  word === K.or || word === K.xor || (reading.language.dialect === "mysql" && isOperator(reading, i, "||"))
-
-const isAnd = (reading: Reading, i: number, word: number): boolean =>
-  word === K.and || (reading.language.dialect === "mysql" && isOperator(reading, i, "&&"))
-
-const isOperator = (reading: Reading, i: number, text: string): boolean => {
-  const { ends, kinds, sql, starts } = reading.tokens
-  return kinds[i] === Token.Operator && starts[i]! + text.length === ends[i] && sql.startsWith(text, starts[i])
-}
-
-const condition = (
-  reading: Reading,
-  from: number,
-  to: number,
-  columns: Columns,
-  found: Array<Equality>,
-  level: number
-): void => {
-  if (reading.kindAt(from) === Token.Open && level < deepest) {
-    const close = reading.closing(from)
-    if (close === to) return conjuncts(reading, from + 1, to - 1, to - 1, columns, found, level + 1)
-    if (isEquals(reading, close + 1) && reading.kindAt(close + 2) === Token.Open) {
-      return rows(reading, from, close, to, columns, found)
-    }
-  }
-  const end = columnEnd(reading, from)
-  if (end !== 0) {
-    if (isEquals(reading, end + 1)) {
-      const value = valueAt(reading, end + 2)
-      if (value?.last === to) found.push({ ...columns(from, end), values: [value.value] })
-    } else if (reading.wordAt(end + 1) === K.in && reading.kindAt(end + 2) === Token.Open) {
-      const values = listAt(reading, end + 2)
-      if (values?.last === to) found.push({ ...columns(from, end), values: values.values })
-    }
-    return
-  }
-  const value = valueAt(reading, from)
-  if (value === undefined || !isEquals(reading, value.last + 1)) return
-  const last = columnEnd(reading, value.last + 2)
-  if (last === to) found.push({ ...columns(value.last + 2, last), values: [value.value] })
-}
-
-/** `(a, b) = (1, 2)` */
-const rows = (
-  reading: Reading,
-  from: number,
-  close: number,
-  to: number,
-  columns: Columns,
-  found: Array<Equality>
-): void => {
-  const values = listAt(reading, close + 2)
-  if (values?.last !== to) return
-  const equalities: Array<Equality> = []
-  for (let i = from + 1; i < close; i += 2) {
-    const end = columnEnd(reading, i)
-    const value = values.values[equalities.length]
-    if (end === 0 || value === undefined) return
-    equalities.push({ ...columns(i, end), values: [value] })
-    i = end
-    if (i + 1 < close && reading.kindAt(i + 1) !== Token.Comma) return
-  }
-  if (equalities.length === values.values.length) found.push(...equalities)
-}
-
-const isEquals = (reading: Reading, i: number): boolean =>
-  isOperator(reading, i, "=") ||
-  (reading.language.dialect === "mysql" && isOperator(reading, i, "<=>")) ||
-  (reading.language.dialect === "sqlite" && isOperator(reading, i, "=="))
-
-/** The last token of the column that begins at `from`; 0 if it is none. */
-const columnEnd = (reading: Reading, from: number): number => {
-  if (!reading.isName(from)) return 0
-  const end = reading.nameEnd(from)
-  const isGrammar = end === from && (reading.language.dictionary.flags[reading.wordAt(from)]! & Syntax) !== 0
-  return isGrammar || reading.kindAt(end + 1) === Token.Open ? 0 : end
-}
-
+/** A value, and its last token. */
 interface Found {
   readonly value: EqualityValue
   readonly last: number
 }
 
-const valueAt = (reading: Reading, i: number): Found | undefined => {
-  const { kinds, words } = reading.tokens
-  switch (reading.kindAt(i)) {
-    case Token.Parameter:
-      if (words[i] === 0) return undefined
-      return { value: { _tag: "Parameter", index: words[i]! - 1 }, last: castEnd(reading, i) }
-    case Token.Text: {
-      const value = textOf(reading, i)
-      return value === undefined ? undefined : literal(value, castEnd(reading, i))
+class Conditions {
+  readonly found: Array<Equality> = []
+  private knownUses: ReadonlyArray<Use> | undefined
+  private derived = false
+
+  constructor(private readonly reading: Reading) {}
+
+  /** Looks at what ANDs join from `from` on, unless there is an OR beside them up to `last`. */
+  joined(from: number, last: number, level: number): void {
+    const { kinds, words } = this.reading.tokens
+    const cuts: Array<number> = []
+    let end = last
+    let depth = 0
+    let cases = 0
+    let betweens = 0
+    for (let i = from; i <= last; i++) {
+      const kind = kinds[i]
+      if (kind === Token.Open) depth++
+      else if (kind === Token.Close) depth--
+      if (depth > 0 || (kind !== Token.Word && kind !== Token.Operator) || kinds[i - 1] === Token.Dot) continue
+      const word = words[i]!
+      if (this.isOr(i, word)) return
+      if (word === 0 || end < last) continue
+      if (word === K.case) cases++
+      else if (word === K.end) cases--
+      else if (word === K.between) betweens++
+      else if (cases === 0 && this.isAnd(i, word)) {
+        if (betweens > 0) betweens--
+        else cuts.push(i)
+      } else if (level === 0 && ending.has(word)) end = i - 1
     }
-    case Token.Numeric: {
-      const value = numberOf(reading.tokens.text(i))
-      return value === undefined ? undefined : literal(value, i)
+    cuts.push(end + 1)
+    let start = from
+    for (const cut of cuts) {
+      this.condition(start, cut - 1, level)
+      start = cut + 1
     }
-    case Token.Operator: {
-      if (!isOperator(reading, i, "-") || kinds[i + 1] !== Token.Numeric) return undefined
-      const value = numberOf(reading.tokens.text(i + 1))
-      return value === undefined ? undefined : literal(-value, i + 1)
+  }
+
+  private condition(from: number, to: number, level: number): void {
+    const { reading } = this
+    if (reading.kindAt(from) === Token.Open && level < deepest) {
+      const close = reading.closing(from)
+      if (close === to) return this.joined(from + 1, to - 1, level + 1)
+      if (this.isEquals(close + 1) && reading.kindAt(close + 2) === Token.Open) return this.rows(from, close, to)
     }
-    case Token.Word:
-      if (words[i] === K.true || words[i] === K.false) return literal(words[i] === K.true, i)
+    const end = this.columnEnd(from)
+    if (end !== 0) {
+      if (this.isEquals(end + 1)) {
+        const value = this.valueAt(end + 2)
+        if (value?.last === to) this.add(from, end, [value.value])
+      } else if (reading.wordAt(end + 1) === K.in && reading.kindAt(end + 2) === Token.Open) {
+        const list = this.listAt(end + 2)
+        if (list?.last === to) this.add(from, end, list.values)
+      }
+      return
+    }
+    const value = this.valueAt(from)
+    if (value === undefined || !this.isEquals(value.last + 1)) return
+    if (this.columnEnd(value.last + 2) === to) this.add(value.last + 2, to, [value.value])
+  }
+
+  /** `(a, b) = (1, 2)` */
+  private rows(from: number, close: number, to: number): void {
+    const list = this.listAt(close + 2)
+    if (list?.last !== to) return
+    const columns: Array<readonly [number, number]> = []
+    for (let i = from + 1; i < close; i += 2) {
+      const end = this.columnEnd(i)
+      if (end === 0 || (end + 1 < close && this.reading.kindAt(end + 1) !== Token.Comma)) return
+      columns.push([i, end])
+      i = end
+    }
+    if (columns.length !== list.values.length) return
+    columns.forEach(([first, last], i) => this.add(first, last, [list.values[i]!]))
+  }
+
+  private add(first: number, last: number, values: ReadonlyArray<EqualityValue>): void {
+    this.found.push({ table: this.tableOf(first, last), column: foldedName(this.reading, last), values })
+  }
+
+  private isOr(i: number, word: number): boolean {
+    return word === K.or || word === K.xor || (this.reading.language.dialect === "mysql" && this.isDouble(i, C.Bar))
+  }
+
+  private isAnd(i: number, word: number): boolean {
+    return word === K.and || (this.reading.language.dialect === "mysql" && this.isDouble(i, C.Ampersand))
+  }
+
+  /** Whether an operator is a character twice. */
+  private isDouble(i: number, character: number): boolean {
+    const { codes, ends, kinds, starts } = this.reading.tokens
+    const start = starts[i]!
+    return kinds[i] === Token.Operator && ends[i] === start + 2 && codes[start] === character &&
+      codes[start + 1] === character
+  }
+
+  /** `=`, SQLite's `==`, MySQL's `<=>`. */
+  private isEquals(i: number): boolean {
+    const { codes, ends, kinds, starts } = this.reading.tokens
+    if (kinds[i] !== Token.Operator) return false
+    const start = starts[i]!
+    switch (ends[i]! - start) {
+      case 1:
+        return codes[start] === C.Equals
+      case 2:
+        return codes[start] === C.Equals && codes[start + 1] === C.Equals && this.reading.language.dialect === "sqlite"
+      case 3:
+        return codes[start] === C.LessThan && codes[start + 1] === C.Equals && this.reading.language.dialect === "mysql"
+      default:
+        return false
+    }
+  }
+
+  /** The last token of the column that begins at `from`; 0 if it is none. */
+  private columnEnd(from: number): number {
+    const { reading } = this
+    if (!reading.isName(from)) return 0
+    const end = reading.nameEnd(from)
+    const isGrammar = end === from && (reading.language.dictionary.flags[reading.wordAt(from)]! & Syntax) !== 0
+    return isGrammar || reading.kindAt(end + 1) === Token.Open ? 0 : end
+  }
+
+  private valueAt(i: number): Found | undefined {
+    const { kinds, words } = this.reading.tokens
+    switch (this.reading.kindAt(i)) {
+      case Token.Parameter:
+        return words[i] === 0
+          ? undefined
+          : { value: { _tag: "Parameter", index: words[i]! - 1 }, last: this.castEnd(i) }
+      case Token.Text:
+        return literal(this.textAt(i), this.castEnd(i))
+      case Token.Numeric:
+        return literal(this.numberAt(i), i)
+      case Token.Operator: {
+        const { codes, ends, starts } = this.reading.tokens
+        const isMinus = codes[starts[i]!] === C.Minus && ends[i] === starts[i]! + 1
+        if (!isMinus || kinds[i + 1] !== Token.Numeric) return undefined
+        const value = this.numberAt(i + 1)
+        return literal(value === undefined ? undefined : -value, i + 1)
+      }
+      case Token.Word:
+        return words[i] === K.true || words[i] === K.false ? literal(words[i] === K.true, i) : undefined
+    }
+  }
+
+  /** The values between the parenthesis at `open` and the one that closes it. */
+  private listAt(open: number): { readonly values: ReadonlyArray<EqualityValue>; readonly last: number } | undefined {
+    const values: Array<EqualityValue> = []
+    for (let i = open + 1;;) {
+      const found = this.valueAt(i)
+      if (found === undefined) return undefined
+      values.push(found.value)
+      const after = this.reading.kindAt(found.last + 1)
+      if (after === Token.Close) return { values, last: found.last + 1 }
+      if (after !== Token.Comma) return undefined
+      i = found.last + 2
+    }
+  }
+
+  /** `$1::int` is still the parameter. */
+  private castEnd(i: number): number {
+    const { reading } = this
+    return reading.kindAt(i + 1) === Token.Cast && reading.isName(i + 2) ? reading.nameEnd(i + 2) : i
+  }
+
+  /** A string's value, if it has no escapes and can be nothing but a string. */
+  private textAt(i: number): string | undefined {
+    const { language, settings, tokens } = this.reading
+    const text = tokens.text(i)
+    const quote = text[0]!
+    const isString = quote === "'" || (quote === "\"" && settings.ansiQuotes === false)
+    const hasEscapes = language.dialect === "mysql"
+      ? settings.noBackslashEscapes !== true
+      : language.dialect === "postgres" && settings.standardConformingStrings !== true
+    if (!isString || (hasEscapes && text.includes("\\"))) return undefined
+    const content = text.slice(1, -1)
+    return content.includes(quote) ? content.replaceAll(quote + quote, quote) : content
+  }
+
+  /** A number in decimal digits; a `bigint` where a `number` would not be exact. */
+  private numberAt(i: number): number | bigint | undefined {
+    const text = this.reading.tokens.text(i)
+    let isInteger = true
+    for (let j = 0; j < text.length; j++) {
+      const c = text.charCodeAt(j)
+      if (C.isDigit(c)) continue
+      if (c !== C.Point) return undefined
+      isInteger = false
+    }
+    const value = Number(text)
+    return isInteger && !Number.isSafeInteger(value) ? BigInt(text) : value
+  }
+
+  /** The table of a column. One that is used twice is not told: the condition is on one of the uses only. */
+  private tableOf(first: number, last: number): Table | undefined {
+    const uses = this.knownUses ??= this.findUses()
+    if (uses.length > mostTables) return undefined
+    const qualifier = first === last ? undefined : foldedName(this.reading, last - 2)
+    const candidates = uses.filter((use) => use.isOutermost && (qualifier === undefined || use.alias === qualifier))
+    const table = candidates[0]?.table
+    if (table === undefined || candidates.length > 1 || (qualifier === undefined && this.derived)) return undefined
+    // `schema.table.column` must name the table itself.
+    if (last > first + 2 && foldedName(this.reading, last - 4) !== table.schema) return undefined
+    return uses.every((use) => use.table === table || use.table.name !== table.name) ? table : undefined
+  }
+
+  private findUses(): ReadonlyArray<Use> {
+    const { markCount, marks } = this.reading
+    const uses: Array<Use> = []
+    for (let at = 0; at < markCount * 3 && uses.length <= mostTables; at += 3) {
+      const isOutermost = (marks[at]! & Reader.Outermost) !== 0
+      const what = marks[at]! & ~Reader.Outermost
+      if (what === Reader.Derives) this.derived ||= isOutermost
+      if (what !== Reader.Reads && what !== Reader.Writes) continue
+      const table = tableAt(this.reading, marks[at + 1]!, marks[at + 2]!)
+      uses.push({ table, alias: this.aliasAfter(marks[at + 2]!) ?? table.name, isOutermost })
+    }
+    return uses
+  }
+
+  /** The alias after a table's last token, if there is one. */
+  private aliasAfter(last: number): string | undefined {
+    const { reading } = this
+    const i = reading.wordAt(last + 1) === K.as ? last + 2 : last + 1
+    return i > last + 1 || reading.isPlain(i) ? foldedName(reading, i) : undefined
   }
 }
 
-const literal = (value: string | number | bigint | boolean, last: number): Found => ({
-  value: { _tag: "Literal", value },
-  last
-})
-
-/** The values between the parenthesis at `open` and the one that closes it. */
-const listAt = (
-  reading: Reading,
-  open: number
-): { readonly values: ReadonlyArray<EqualityValue>; readonly last: number } | undefined => {
-  const values: Array<EqualityValue> = []
-  for (let i = open + 1;;) {
-    const found = valueAt(reading, i)
-    if (found === undefined) return undefined
-    values.push(found.value)
-    const after = reading.kindAt(found.last + 1)
-    if (after === Token.Close) return { values, last: found.last + 1 }
-    if (after !== Token.Comma) return undefined
-    i = found.last + 2
-  }
-}
-
-/** `$1::int` is still the parameter. */
-const castEnd = (reading: Reading, i: number): number =>
-  reading.kindAt(i + 1) === Token.Cast && reading.isName(i + 2) ? reading.nameEnd(i + 2) : i
-
-/** A string's value, if it has no escapes and can be nothing but a string. */
-const textOf = (reading: Reading, i: number): string | undefined => {
-  const text = reading.tokens.text(i)
-  const quote = text[0]!
-  const { ansiQuotes, noBackslashEscapes, standardConformingStrings } = reading.settings
-  const isString = quote === "'" || (quote === "\"" && ansiQuotes === false)
-  const hasEscapes = reading.language.dialect === "mysql"
-    ? noBackslashEscapes !== true
-    : reading.language.dialect === "postgres" && standardConformingStrings !== true
-  if (!isString || (hasEscapes && text.includes("\\"))) return undefined
-  const content = text.slice(1, -1)
-  return content.includes(quote) ? content.replaceAll(quote + quote, quote) : content
-}
-
-const numberOf = (text: string): number | bigint | undefined => {
-  let isInteger = true
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i)
-    if (c >= 48 && c <= 57) continue
-    if (c !== 46) return undefined
-    isInteger = false
-  }
-  const value = Number(text)
-  return isInteger && !Number.isSafeInteger(value) ? BigInt(text) : value
-}
-
-/** What a column's name, with its qualifier, stands for. */
-type Columns = (first: number, last: number) => { readonly table: Table | undefined; readonly column: string }
-
-/** Resolves qualifiers by the outermost FROM. A table that is used twice is not told: the condition is on one use only. */
-const columnsOf = (reading: Reading): Columns => {
-  const { markCount, marks } = reading
-  const used: Array<{ readonly table: Table; readonly alias: string; readonly isOutermost: boolean }> = []
-  let derived = false
-  for (let at = 0; at < markCount * 3; at += 3) {
-    const isOutermost = (marks[at]! & Reader.Outermost) !== 0
-    const what = marks[at]! & ~Reader.Outermost
-    if (what === Reader.Derives) derived ||= isOutermost
-    if (what !== Reader.Reads && what !== Reader.Writes) continue
-    const last = marks[at + 2]!
-    const table = tableAt(reading, marks[at + 1]!, last)
-    used.push({ table, alias: aliasAfter(reading, last) ?? table.name, isOutermost })
-  }
-  const outermost = used.filter((use) => use.isOutermost)
-  const uses = countBy(used.map((use) => use.table.name))
-  const aliases = countBy(outermost.map((use) => use.alias))
-  const byAlias = new Map(outermost.map((use) => [use.alias, use.table]))
-  const only = outermost.length === 1 && !derived ? outermost[0]!.table : undefined
-  const told = (table: Table | undefined): Table | undefined =>
-    table !== undefined && uses.get(table.name) === 1 ? table : undefined
-  return (first, last) => {
-    const column = foldedName(reading, last)
-    if (first === last) return { table: told(only), column }
-    const qualifier = foldedName(reading, last - 2)
-    const table = byAlias.get(qualifier)
-    if (aliases.get(qualifier) !== 1 || table === undefined) return { table: undefined, column }
-    // `schema.table.column` names the table itself.
-    const isNamed = last === first + 2 || isSame(tableAt(reading, first, last - 2), table)
-    return { table: isNamed ? told(table) : undefined, column }
-  }
-}
-
-const countBy = (names: ReadonlyArray<string>): ReadonlyMap<string, number> => {
-  const counts = new Map<string, number>()
-  for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1)
-  return counts
-}
-
-/** The alias after a table's last token, if there is one. */
-const aliasAfter = (reading: Reading, last: number): string | undefined => {
-  const i = reading.wordAt(last + 1) === K.as ? last + 2 : last + 1
-  return i > last + 1 || reading.isPlain(i) ? foldedName(reading, i) : undefined
-}
+const literal = (value: string | number | bigint | boolean | undefined, last: number): Found | undefined =>
+  value === undefined ? undefined : { value: { _tag: "Literal", value }, last }

@@ -1,5 +1,5 @@
 import * as C from "./characters.js"
-import { type Dictionary, hashSeed, hashStep } from "./dictionary.js"
+import { type Dictionary, hashStep, wordCharacters } from "./dictionary.js"
 import * as Token from "./tokens.js"
 
 /*
@@ -7,37 +7,37 @@ import * as Token from "./tokens.js"
  * not nest, and what stands in an executable comment is part of the statement for some servers.
  */
 
-const Blank = 1
-const Letter = 2
-const Digit = 3
-const OperatorCharacter = 4
-const Single = 5
-const Quote = 6
-const Backquote = 7
-const At = 8
-const Hash = 9
-const Question = 10
-const Point = 11
-const Backslash = 12
-const Brace = 13
+const enum Class {
+  Blank = 1,
+  Letter = 2,
+  Digit = 3,
+  OperatorCharacter = 4,
+  Single = 5,
+  Quote = 6,
+  Backquote = 7,
+  At = 8,
+  Hash = 9,
+  Question = 10,
+  Point = 11,
+  Backslash = 12,
+  Brace = 13
+}
 
 const classes = C.classesOf([
-  [" \t\n\r\f\v", Blank],
-  [C.letters + "$\u0080", Letter],
-  [C.digits, Digit],
-  ["+-*/<>=~!%^&|:", OperatorCharacter],
-  ["(),;", Single],
-  ["'\"", Quote],
-  ["`", Backquote],
-  ["@", At],
-  ["#", Hash],
-  ["?", Question],
-  [".", Point],
-  ["\\", Backslash],
-  ["{}", Brace]
+  [" \t\n\r\f\v", Class.Blank],
+  [C.letters + "$\u0080", Class.Letter],
+  [C.digits, Class.Digit],
+  ["+-*/<>=~!%^&|:", Class.OperatorCharacter],
+  ["(),;", Class.Single],
+  ["'\"", Class.Quote],
+  ["`", Class.Backquote],
+  ["@", Class.At],
+  ["#", Class.Hash],
+  ["?", Class.Question],
+  [".", Class.Point],
+  ["\\", Class.Backslash],
+  ["{}", Class.Brace]
 ])
-
-const parts = C.classesOf([[C.letters + C.digits + "$\u0080", 1]])
 
 const singles = C.classesOf([
   ["(", Token.Open],
@@ -62,6 +62,7 @@ export const lexMysql = (
 ): void => {
   tokens.load(sql)
   const { codes, ends, kinds, starts, words } = tokens
+  const characters = wordCharacters
   const { length } = sql
   let last = 0
   let parameters = 0
@@ -73,26 +74,33 @@ export const lexMysql = (
     let kind: number = Token.Operator
     let word = 0
     switch (classes[c]) {
-      case Blank:
-        i++
+      case Class.Blank:
+        do i++
+        while (codes[i] === C.Blank)
         continue
-      case Letter: {
+      case Class.Letter: {
         if (codes[i + 1] === C.Apostrophe && hasPrefix(c)) {
           kind = Token.Text
           i = textEnd(tokens, i + 1, settings)
           break
         }
         kind = Token.Word
-        let hash = hashSeed
-        let d = c
+        // After a point it is but a name.
+        if (kinds[last] === Token.Dot && ends[last] === start) {
+          do i++
+          while (characters[codes[i]!] !== 0)
+          break
+        }
+        let hash = 0
+        let character = characters[c]!
         do {
-          hash = hashStep(hash, d)
-          d = codes[++i]!
-        } while (parts[d] === 1)
-        if (kinds[last] !== Token.Dot || ends[last] !== start) word = dictionary.find(codes, start, i, hash)
+          hash = hashStep(hash, character)
+          character = characters[codes[++i]!]!
+        } while (character !== 0)
+        word = dictionary.find(codes, start, i, hash)
         break
       }
-      case Digit: {
+      case Class.Digit: {
         // A name may begin with a digit; directly after a point even digits are one.
         const isName = kinds[last] === Token.Dot && ends[last] === start
         i = isName ? start : numberEnd(codes, start)
@@ -100,51 +108,51 @@ export const lexMysql = (
         if (i === start) i = wordEnd(codes, start)
         break
       }
-      case Single:
+      case Class.Single:
         kind = singles[c]!
         i++
         break
-      case Point: {
+      case Class.Point: {
         // After a name it separates, else a digit makes it a number.
         const separates = (kinds[last] === Token.Word || kinds[last] === Token.Quoted) && ends[last] === start
         kind = !separates && C.isDigit(codes[i + 1]!) ? Token.Numeric : Token.Dot
         i = kind === Token.Dot ? i + 1 : C.exponentEnd(codes, C.digitsEnd(codes, i + 1))
         break
       }
-      case Quote:
+      case Class.Quote:
         kind = c === C.DoubleQuote && settings.ansiQuotes ? Token.Quoted : Token.Text
         i = textEnd(tokens, i, settings)
         break
-      case Backquote:
+      case Class.Backquote:
         kind = Token.Quoted
         i = C.quoteEnd(codes, i, C.Backquote)
         break
-      case At: {
+      case Class.At: {
         kind = codes[i + 1] === C.At ? Token.SystemVariable : Token.UserVariable
         i = variableEnd(tokens, i, settings)
         if (kind === Token.SystemVariable && i > 0) word = dictionary.lookup(codes, start + 2, i)
         break
       }
-      case Hash:
+      case Class.Hash:
         i = C.lineEnd(codes, i, length)
         if (i >= 0) continue
         break
-      case Question:
+      case Class.Question:
         kind = Token.Parameter
         word = ++parameters
         i++
         break
-      case Brace:
+      case Class.Brace:
         // {fn now()}, {d '2026-01-31'}, {oj a LEFT JOIN b …}: the word after the brace is no name, and acts as an operator.
         i = c === C.OpenBrace ? wordEnd(codes, i + 1) : i + 1
         word = dictionary.entryOf("+")
         break
-      case Backslash:
+      case Class.Backslash:
         // \N is a way to write NULL.
         kind = Token.Numeric
         i = codes[i + 1] === C.N ? i + 2 : -1
         break
-      case OperatorCharacter:
+      case Class.OperatorCharacter:
         if (c === C.Minus && codes[i + 1] === C.Minus && isBlankOrControl(codes[i + 2]!)) {
           i = C.lineEnd(codes, i, length)
           if (i >= 0) continue
@@ -170,7 +178,7 @@ export const lexMysql = (
           i = codes[i + 1] === C.Equals ? i + 2 : -1
         } else {
           i += operatorSize(c, codes[i + 1]!, codes[i + 2]!)
-          word = dictionary.lookup(codes, start, i)
+          word = i === start + 1 ? dictionary.ofCharacter[c]! : dictionary.lookup(codes, start, i)
         }
         break
       default:
@@ -220,7 +228,7 @@ const isBased = (codes: Uint8Array, from: number, to: number): boolean => {
 
 const wordEnd = (codes: Uint8Array, from: number): number => {
   let i = from
-  while (parts[codes[i]!] === 1) i++
+  while (wordCharacters[codes[i]!] !== 0) i++
   return i
 }
 
@@ -269,8 +277,8 @@ const variableEnd = (tokens: Token.Tokens, start: number, settings: MysqlSetting
   const isSystem = codes[start + 1] === C.At
   const from = isSystem ? start + 2 : start + 1
   const kind = classes[codes[from]!]
-  if (kind === Quote) return textEnd(tokens, from, settings)
-  if (kind === Backquote) return C.quoteEnd(codes, from, C.Backquote)
+  if (kind === Class.Quote) return textEnd(tokens, from, settings)
+  if (kind === Class.Backquote) return C.quoteEnd(codes, from, C.Backquote)
   let end = wordEnd(codes, from)
   if (!isSystem) { while (codes[end] === C.Point) end = wordEnd(codes, end + 1) }
   return end
@@ -302,7 +310,9 @@ const executableContent = (tokens: Token.Tokens, start: number): number => {
 const commentEnd = (codes: Uint8Array, start: number): number => {
   const end = C.blockEnd(codes, start + 2)
   if (codes[start + 2] !== C.Plus) return end
-  for (let i = start; i < end; i++) if (classes[codes[i]!] === Quote || classes[codes[i]!] === Backquote) return -1
+  for (let i = start; i < end; i++) {
+    if (classes[codes[i]!] === Class.Quote || classes[codes[i]!] === Class.Backquote) return -1
+  }
   return end
 }
 

@@ -1,5 +1,5 @@
 import * as C from "./characters.js"
-import { type Dictionary, hashSeed, hashStep } from "./dictionary.js"
+import { type Dictionary, hashStep, wordCharacters } from "./dictionary.js"
 import * as Token from "./tokens.js"
 
 /*
@@ -7,31 +7,31 @@ import * as Token from "./tokens.js"
  * go on to the end of the text.
  */
 
-const Blank = 1
-const Letter = 2
-const Digit = 3
-const OperatorCharacter = 4
-const Single = 5
-const Quote = 6
-const Bracket = 7
-const Variable = 8
-const Point = 9
-const Question = 10
+const enum Class {
+  Blank = 1,
+  Letter = 2,
+  Digit = 3,
+  OperatorCharacter = 4,
+  Single = 5,
+  Quote = 6,
+  Bracket = 7,
+  Variable = 8,
+  Point = 9,
+  Question = 10
+}
 
 const classes = C.classesOf([
-  [" \t\n\r\f", Blank],
-  [C.letters + "\u0080", Letter],
-  [C.digits, Digit],
-  ["+-*/<>=~!%&|", OperatorCharacter],
-  ["(),;", Single],
-  ["'\"`", Quote],
-  ["[", Bracket],
-  ["?", Question],
-  [":@$", Variable],
-  [".", Point]
+  [" \t\n\r\f", Class.Blank],
+  [C.letters + "\u0080", Class.Letter],
+  [C.digits, Class.Digit],
+  ["+-*/<>=~!%&|", Class.OperatorCharacter],
+  ["(),;", Class.Single],
+  ["'\"`", Class.Quote],
+  ["[", Class.Bracket],
+  ["?", Class.Question],
+  [":@$", Class.Variable],
+  [".", Class.Point]
 ])
-
-const parts = C.classesOf([[C.letters + C.digits + "$\u0080", 1]])
 
 const singles = C.classesOf([
   ["(", Token.Open],
@@ -43,6 +43,7 @@ const singles = C.classesOf([
 export const lexSqlite = (tokens: Token.Tokens, dictionary: Dictionary, sql: string): void => {
   tokens.load(sql)
   const { codes, ends, kinds, starts, words } = tokens
+  const characters = wordCharacters
   const { length } = sql
   let last = 0
   // The highest parameter so far; -1 after a named one, which gets the next index at its first use: that is not followed.
@@ -55,58 +56,65 @@ export const lexSqlite = (tokens: Token.Tokens, dictionary: Dictionary, sql: str
     let kind: number = Token.Operator
     let word = 0
     switch (classes[c]) {
-      case Blank:
-        i++
+      case Class.Blank:
+        do i++
+        while (codes[i] === C.Blank)
         continue
-      case Letter: {
+      case Class.Letter: {
         if ((c | 32) === C.X && codes[i + 1] === C.Apostrophe) {
           kind = Token.Text
           i = C.quoteEnd(codes, i + 1, C.Apostrophe)
           break
         }
         kind = Token.Word
-        let hash = hashSeed
-        let d = c
+        // After a point it is but a name.
+        if (kinds[last] === Token.Dot && ends[last] === start) {
+          do i++
+          while (characters[codes[i]!] !== 0)
+          break
+        }
+        let hash = 0
+        let character = characters[c]!
         do {
-          hash = hashStep(hash, d)
-          d = codes[++i]!
-        } while (parts[d] === 1)
-        if (kinds[last] !== Token.Dot || ends[last] !== start) word = dictionary.find(codes, start, i, hash)
+          hash = hashStep(hash, character)
+          character = characters[codes[++i]!]!
+        } while (character !== 0)
+        word = dictionary.find(codes, start, i, hash)
         break
       }
-      case Digit:
+      case Class.Digit:
         kind = Token.Numeric
         i = numberEnd(codes, i)
         break
-      case Single:
+      case Class.Single:
         kind = singles[c]!
         i++
         break
-      case Point:
+      case Class.Point:
         kind = C.isDigit(codes[i + 1]!) ? Token.Numeric : Token.Dot
         i = kind === Token.Dot ? i + 1 : numberEnd(codes, i)
         break
-      case Quote:
+      case Class.Quote:
         kind = c === C.Apostrophe ? Token.Text : Token.Quoted
         i = C.quoteEnd(codes, i, c)
         break
-      case Bracket:
+      case Class.Bracket:
         kind = Token.Quoted
         i = sql.indexOf("]", i) + 1 || -1
         break
-      case Question:
+      case Class.Question:
         kind = Token.Parameter
         i = C.digitsEnd(codes, i + 1)
         if (i > start + 1) word = C.numberAt(codes, start + 1, i)
         else if (parameters >= 0) word = parameters + 1
         if (parameters >= 0) parameters = Math.max(parameters, word)
         break
-      case Variable:
+      case Class.Variable:
         kind = Token.Parameter
         i = namedEnd(codes, i + 1)
         parameters = -1
         break
-      case OperatorCharacter:
+      case Class.OperatorCharacter:
         if (c === C.Minus && codes[i + 1] === C.Minus) {
           i = C.lineEnd(codes, i + 2, length)
           if (i >= 0) continue
@@ -115,7 +123,7 @@ export const lexSqlite = (tokens: Token.Tokens, dictionary: Dictionary, sql: str
           continue
         } else {
           i += operatorSize(c, codes[i + 1]!, codes[i + 2]!)
-          word = dictionary.lookup(codes, start, i)
+          word = i === start + 1 ? dictionary.ofCharacter[c]! : dictionary.lookup(codes, start, i)
         }
         break
       default:
@@ -146,7 +154,7 @@ const numberEnd = (codes: Uint8Array, start: number): number => {
     if (codes[i] === C.Point) i = digitsEnd(codes, i + 1)
     i = C.exponentEnd(codes, i)
   }
-  return parts[codes[i]!] === 1 ? -1 : i
+  return wordCharacters[codes[i]!] !== 0 ? -1 : i
 }
 
 const digitsEnd = (codes: Uint8Array, from: number): number => {
@@ -177,7 +185,7 @@ const operatorSize = (c: number, next: number, third: number): number => {
 const namedEnd = (codes: Uint8Array, from: number): number => {
   let i = from
   for (;;) {
-    if (parts[codes[i]!] === 1) {
+    if (wordCharacters[codes[i]!] !== 0) {
       i++
     } else if (codes[i] === C.Colon && codes[i + 1] === C.Colon) {
       i += 2

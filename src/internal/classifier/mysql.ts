@@ -7,7 +7,6 @@ import {
   Infix,
   Keyword,
   Notable,
-  PseudoColumn,
   Syntax
 } from "./dictionary.js"
 import { follow, headAt, headsOf, markTargets, readStatement } from "./heads.js"
@@ -40,7 +39,7 @@ const dictionaryOf = (settings: Settings): Dictionary => {
   dictionary.mark(mysqlKeywords, Keyword)
   dictionary.mark(mysqlInfix, Keyword | Infix)
   dictionary.mark(notable, Keyword | Notable)
-  dictionary.mark("nextval currval", PseudoColumn)
+  dictionary.markPseudoColumns("nextval currval")
   dictionary.mark(mysqlAdjacent, Adjacent)
   dictionary.mark(mysqlConstants, Constant)
   dictionary.define(operators, "read")

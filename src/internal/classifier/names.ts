@@ -12,6 +12,14 @@ export const plainName = (reading: Reading, first: number, last: number): string
   return name
 }
 
+/** Whether the name at a token begins with some small letters, whatever its case and its quotes. */
+export const startsWith = (reading: Reading, i: number, text: string): boolean => {
+  const { codes, kinds, starts } = reading.tokens
+  const from = kinds[i] === Token.Word ? starts[i]! : starts[i]! + 1
+  for (let j = 0; j < text.length; j++) if ((codes[from + j]! | 32) !== (text.charCodeAt(j) | 32)) return false
+  return true
+}
+
 /** The part of a name at a token, as the server would look it up: PostgreSQL folds bare names, SQLite all, MySQL none. */
 export const foldedName = (reading: Reading, i: number): string => {
   const { codes, ends, kinds, starts } = reading.tokens

@@ -13,7 +13,7 @@ import {
   Paired,
   Syntax
 } from "./dictionary.js"
-import { K } from "./keywords.js"
+import { K, keywordsOf } from "./keywords.js"
 import type { Learner, Settings } from "./settings.js"
 import * as Token from "./tokens.js"
 
@@ -52,32 +52,63 @@ export const OtherStrings = 1
 /** Without what is in versioned executable comments. */
 export const SkippedComments = 2
 
-/*
- * Where in a query the reader is.
- */
-const Expression = 0
-/** The next name is a relation that is read. */
-const Relation = 1
-/** After a relation: its alias, a join, a comma. */
-const Related = 2
-/** In the condition of a join: a comma or a join leads to the next relation. */
-const Joined = 3
-const CteName = 4
-const CteNamed = 5
-const CteBody = 6
-const CteDone = 7
-/** The next name is a relation that is written. */
-const Target = 8
-const Targeted = 9
+/** Where in a query the reader is. */
+const enum Clause {
+  Expression,
+  /** The next name is a relation that is read. */
+  Relation,
+  /** After a relation: its alias, a join, a comma. */
+  Related,
+  /** In the condition of a join: a comma or a join leads to the next relation. */
+  Joined,
+  CteName,
+  CteNamed,
+  CteBody,
+  CteDone,
+  /** The next name is a relation that is written. */
+  Target,
+  Targeted
+}
 
-/*
- * What an open parenthesis holds.
- */
-const Query = 0
-const Joins = 1
-/** The columns of an alias, with or without types: no expressions, so a name before a parenthesis is a type's. */
-const Columns = 2
-const Operands = 3
+/** What an open parenthesis holds. */
+const enum Frame {
+  Query,
+  Joins,
+  /** The columns of an alias, with or without types: no expressions, so a name before a parenthesis is a type's. */
+  Columns,
+  Operands
+}
+
+/** What a word does to the structure of a query in all dialects. */
+const enum Role {
+  None,
+  Select,
+  With,
+  Table,
+  Values,
+  From,
+  Join,
+  On,
+  Using,
+  Where,
+  SetOperation,
+  /** Ends a FROM list. */
+  Clause
+}
+
+/** By entry, so that the switch over them is one jump. */
+const roles = new Uint8Array(Object.keys(K).length + 1)
+roles[K.select] = Role.Select
+roles[K.with] = Role.With
+roles[K.table] = Role.Table
+roles[K.values] = Role.Values
+roles[K.from] = Role.From
+roles[K.join] = Role.Join
+roles[K.on] = Role.On
+roles[K.using] = Role.Using
+roles[K.where] = Role.Where
+for (const word of keywordsOf("union intersect except")) roles[word] = Role.SetOperation
+for (const word of keywordsOf("group having order limit window set returning")) roles[word] = Role.Clause
 
 /** A dialect as the reader needs it. */
 export interface Language {
@@ -134,8 +165,8 @@ export class Reading {
 
   /** Where the query that is read began, maybe after EXPLAIN or the like. */
   private start = 1
-  private clause = Expression
-  private frame = Query
+  private clause = Clause.Expression
+  private frame = Frame.Query
   private depth = 0
   /** For each open parenthesis, what surrounds it and the clause that goes on after it. */
   private stack = new Uint8Array(128)
@@ -167,8 +198,8 @@ export class Reading {
     this.reasonFrom = this.reasonTo = first
     this.planOnly = false
     this.markCount = 0
-    this.clause = Expression
-    this.frame = Query
+    this.clause = Clause.Expression
+    this.frame = Frame.Query
     this.depth = 0
     this.argumentsAt = 0
     if (this.cteNames.length > 0) this.forgetCtes(-1)
@@ -270,18 +301,18 @@ export class Reading {
 
   /** Makes the reader expect the target of a write next; the last token before it. */
   expectTarget(last: number): number {
-    this.clause = Target
+    this.clause = Clause.Target
     return last
   }
 
   expectRelation(last: number): number {
-    this.clause = Relation
+    this.clause = Clause.Relation
     return last
   }
 
   /** Whether the reader is in a FROM list, after a relation. */
   get isRelated(): boolean {
-    return this.clause === Related || this.clause === Joined
+    return this.clause === Clause.Related || this.clause === Clause.Joined
   }
 
   /** Whether it is outside of all parentheses. */
@@ -290,7 +321,7 @@ export class Reading {
   }
 
   leaveClause(): void {
-    if (this.frame === Query) this.clause = Expression
+    if (this.frame === Frame.Query) this.clause = Clause.Expression
   }
 
   /** Reads all tokens from `from` to the end of the statement as queries and expressions. */
@@ -301,14 +332,11 @@ export class Reading {
     const { last } = this
     for (let i = from; i <= last; i++) {
       switch (kinds[i]) {
-        case Token.Word: {
-          const next = kinds[i + 1]
-          // Most words are columns: nothing to do.
-          const isMereName = this.clause === Expression && (flags[words[i]!]! & Notable) === 0 && next !== Token.Dot &&
-            next !== Token.Open
-          if (!isMereName) i = this.word(i, words[i]!)
+        case Token.Word:
+          i = this.clause === Clause.Expression && (flags[words[i]!]! & Notable) === 0
+            ? this.mereName(i)
+            : this.word(i, words[i]!)
           break
-        }
         case Token.Quoted:
           i = this.quoted(i)
           break
@@ -330,7 +358,7 @@ export class Reading {
           i = this.nameEnd(i + 1)
           break
         case Token.Text:
-          if (this.clause === Relation) this.relation(i, i)
+          if (this.clause === Clause.Relation) this.relation(i, i)
           // With ANSI_QUOTES it is a name, and this a call.
           else if (kinds[i + 1] === Token.Open && this.tokens.codes[this.tokens.starts[i]!] === DoubleQuote) {
             this.call(i, i)
@@ -351,39 +379,53 @@ export class Reading {
       }
     }
     if (this.depth !== 0) this.decide("unknown", "parentheses do not match", this.last)
-    else if (this.clause === Relation || this.clause === Target || (this.clause >= CteName && this.clause <= CteDone)) {
+    else if (
+      this.clause === Clause.Relation || this.clause === Clause.Target ||
+      (this.clause >= Clause.CteName && this.clause <= Clause.CteDone)
+    ) {
       this.decide("unknown", "statement without end", this.last)
     }
+  }
+
+  /** Most words are columns, with or without a table: nothing to do. */
+  private mereName(i: number): number {
+    const { kinds } = this.tokens
+    const next = kinds[i + 1]
+    if (next !== Token.Dot) return next === Token.Open ? this.name(i) : i
+    const after = kinds[i + 3]
+    if (kinds[i + 2] !== Token.Word || after === Token.Dot || after === Token.Open) return this.name(i)
+    this.column(i, i + 2)
+    return i + 2
   }
 
   private word(i: number, word: number): number {
     if (this.tokens.kinds[i - 1] === Token.Dot) return this.name(i)
     switch (this.clause) {
-      case CteName:
+      case Clause.CteName:
         return this.cteName(i)
-      case CteNamed:
+      case Clause.CteNamed:
         if (word !== K.as) return this.refuse(i, "WITH list that is not understood")
-        this.clause = CteBody
+        this.clause = Clause.CteBody
         return i
-      case CteBody:
+      case Clause.CteBody:
         return word === K.not || word === K.materialized ? i : this.refuse(i, "WITH list that is not understood")
-      case CteDone:
+      case Clause.CteDone:
         if (word === K.search || word === K.cycle) return this.searchOrCycle(i)
-        this.clause = Expression
+        this.clause = Clause.Expression
         if (word === K.select || word === K.values) return i
         if (word === K.table) return this.expectRelation(i)
         return this.language.modify(this, i, word) || this.refuse(i, "verb that is not known")
-      case Relation:
+      case Clause.Relation:
         if (word === K.lateral || word === K.only) return i
         if (word === K.rows && this.wordAt(i + 1) === K.from) {
-          this.clause = Related
+          this.clause = Clause.Related
           return i + 1
         }
         if (word !== K.select && !(this.begins(i) && (word === K.with || word === K.values || word === K.table))) {
           return this.relation(i, this.nameEnd(i))
         }
         break
-      case Target:
+      case Clause.Target:
         return this.target(i)
     }
     if (word !== 0 && (this.language.dictionary.flags[word]! & Notable) !== 0) {
@@ -395,11 +437,11 @@ export class Reading {
 
   private quoted(i: number): number {
     switch (this.clause) {
-      case CteName:
+      case Clause.CteName:
         return this.cteName(i)
-      case Relation:
+      case Clause.Relation:
         return this.relation(i, this.nameEnd(i))
-      case Target:
+      case Clause.Target:
         return this.target(i)
       default:
         return this.name(i)
@@ -408,57 +450,49 @@ export class Reading {
 
   /** Words that structure a query in all dialects; what is left is the language's. */
   private notable(i: number, word: number): number {
-    switch (word) {
-      case K.select:
-        this.frame = Query
-        this.clause = Expression
+    switch (roles[word]) {
+      case Role.Select:
+        this.frame = Frame.Query
+        this.clause = Clause.Expression
         return i
-      case K.with:
+      case Role.With:
         if (!this.begins(i)) return i
-        this.frame = Query
-        this.clause = CteName
+        this.frame = Frame.Query
+        this.clause = Clause.CteName
         return i
-      case K.table:
+      case Role.Table:
         if (!this.begins(i)) return this.language.word(this, i, word)
-        this.frame = Query
+        this.frame = Frame.Query
         return this.expectRelation(i)
-      case K.values:
-        if (this.begins(i)) this.frame = Query
+      case Role.Values:
+        if (this.begins(i)) this.frame = Frame.Query
         this.leaveClause()
         return i
-      case K.from:
-        if (this.frame === Query && !this.isDistinctFrom(i)) this.clause = Relation
+      case Role.From:
+        if (this.frame === Frame.Query && !this.isDistinctFrom(i)) this.clause = Clause.Relation
         return i
-      case K.join:
-        if (this.clause === Targeted) this.clause = Target
-        else if (this.isRelated) this.clause = Relation
+      case Role.Join:
+        if (this.clause === Clause.Targeted) this.clause = Clause.Target
+        else if (this.isRelated) this.clause = Clause.Relation
         else return 0
         return i
-      case K.on:
-        if (this.clause === Related) this.clause = Joined
-        else if (this.clause === Targeted) this.clause = Expression
+      case Role.On:
+        if (this.clause === Clause.Related) this.clause = Clause.Joined
+        else if (this.clause === Clause.Targeted) this.clause = Clause.Expression
         return i
-      case K.using:
-        if (this.clause === Targeted) this.clause = Relation
-        else if (this.clause === Related) this.clause = Joined
+      case Role.Using:
+        if (this.clause === Clause.Targeted) this.clause = Clause.Relation
+        else if (this.clause === Clause.Related) this.clause = Clause.Joined
         return i
-      case K.where:
+      case Role.Where:
         this.mark(Where, i, i)
         this.leaveClause()
         return i
-      case K.union:
-      case K.intersect:
-      case K.except:
+      case Role.SetOperation:
         this.mark(SetOperation, i, i)
         this.leaveClause()
         return i
-      case K.group:
-      case K.having:
-      case K.order:
-      case K.limit:
-      case K.window:
-      case K.set:
-      case K.returning:
+      case Role.Clause:
         this.leaveClause()
         return i
       default:
@@ -481,31 +515,31 @@ export class Reading {
   }
 
   private open(i: number): void {
-    let frame = Operands
-    let clause = Expression
+    let frame = Frame.Operands
+    let clause = Clause.Expression
     if (this.argumentsAt !== i) {
       switch (this.clause) {
-        case Relation:
+        case Clause.Relation:
           this.mark(Derives, i, i)
-          frame = Joins
-          clause = Relation
-          this.clause = Related
+          frame = Frame.Joins
+          clause = Clause.Relation
+          this.clause = Clause.Related
           break
-        case Related:
-        case Targeted:
-        case CteNamed:
-          frame = Columns
+        case Clause.Related:
+        case Clause.Targeted:
+        case Clause.CteNamed:
+          frame = Frame.Columns
           break
-        case CteBody:
-          frame = Query
-          this.clause = CteDone
+        case Clause.CteBody:
+          frame = Frame.Query
+          this.clause = Clause.CteDone
           if (!this.mayBegin(i + 1)) this.decide("unknown", "WITH list that is not understood", i + 1)
           break
-        case CteDone:
-          this.clause = Expression
+        case Clause.CteDone:
+          this.clause = Clause.Expression
           break
-        case CteName:
-        case Target:
+        case Clause.CteName:
+        case Clause.Target:
           this.decide("unknown", "parenthesis where a name should be", i)
           break
       }
@@ -525,13 +559,15 @@ export class Reading {
 
   private close(i: number): void {
     if (this.depth === 0) return this.decide("unknown", "parentheses do not match", i)
-    if (this.clause >= CteName && this.clause <= CteBody) this.decide("unknown", "WITH list without its query", i)
+    if (this.clause >= Clause.CteName && this.clause <= Clause.CteBody) {
+      this.decide("unknown", "WITH list without its query", i)
+    }
     this.depth--
     this.frame = this.stack[this.depth * 2]!
     this.clause = this.stack[this.depth * 2 + 1]!
     if (this.cteNames.length === 0) return
     this.forgetCtes(this.depth)
-    if (this.clause === CteDone) this.cteVisible[this.cteVisible.length - 1] = true
+    if (this.clause === Clause.CteDone) this.cteVisible[this.cteVisible.length - 1] = true
   }
 
   /** Forgets the names of the WITH lists deeper than a depth. */
@@ -547,15 +583,15 @@ export class Reading {
 
   private comma(): void {
     switch (this.clause) {
-      case Related:
-      case Joined:
-        this.clause = Relation
+      case Clause.Related:
+      case Clause.Joined:
+        this.clause = Clause.Relation
         break
-      case Targeted:
-        this.clause = Target
+      case Clause.Targeted:
+        this.clause = Clause.Target
         break
-      case CteDone:
-        this.clause = CteName
+      case Clause.CteDone:
+        this.clause = Clause.CteName
         break
     }
   }
@@ -578,7 +614,7 @@ export class Reading {
     cteRecursive.push(isRecursive)
     // In WITH RECURSIVE a name is known from the start, else from the end of its query.
     this.cteVisible.push(isRecursive)
-    this.clause = CteNamed
+    this.clause = Clause.CteNamed
     return i
   }
 
@@ -596,7 +632,7 @@ export class Reading {
   }
 
   private relation(first: number, last: number): number {
-    this.clause = Related
+    this.clause = Clause.Related
     if (this.tokens.kinds[last + 1] === Token.Open && !this.language.tableFunctions) {
       this.mark(Derives, first, last)
       if (this.isSyntax(first, last)) this.argumentsAt = last + 1
@@ -616,7 +652,7 @@ export class Reading {
   private target(i: number): number {
     const last = this.nameEnd(i)
     this.mark(Writes, i, last)
-    this.clause = Targeted
+    this.clause = Clause.Targeted
     return last
   }
 
@@ -659,8 +695,8 @@ export class Reading {
       if ((own & Paired) !== 0 && this.language.dictionary.isPair(this.wordAt(first - 1), words[first]!)) return true
     }
     if (this.wordAt(first - 1) === K.as) return true
-    return (this.clause === Related || this.frame === Columns) && this.isPlain(first - 1) ||
-      (this.clause === Related && kinds[first - 1] === Token.Close)
+    return (this.clause === Clause.Related || this.frame === Frame.Columns) && this.isPlain(first - 1) ||
+      (this.clause === Clause.Related && kinds[first - 1] === Token.Close)
   }
 
   /** Whether a word that is grammar is the name of a function all the same, as in `SUBSTRING(a FROM 2)`. */

@@ -99,14 +99,15 @@ const fillers: ReadonlySet<number> = new Set([
 ])
 
 export const sessionEffectsOf = (reading: Reading): ReadonlyArray<SessionEffect> => {
-  const effects = new Map<string, SessionEffect>()
+  let effects: Map<string, SessionEffect> | undefined
   const add = (state: State, change: Change, name: string | undefined): void => {
+    effects ??= new Map()
     effects.set(`${state}\n${change}\n${name}`, { state, change, name })
   }
   ofStatement(reading, add)
   ofCalls(reading, add)
-  ofVariables(reading, add)
-  return [...effects.values()]
+  if (reading.language.dialect === "mysql") ofVariables(reading, add)
+  return effects === undefined ? [] : [...effects.values()]
 }
 
 type Add = (state: State, change: Change, name: string | undefined) => void

@@ -12,7 +12,7 @@ import {
 import { follow, headAt, headsOf, markTargets, readStatement } from "./heads.js"
 import { K, sharedDictionary } from "./keywords.js"
 import { lexSqlite } from "./lexSqlite.js"
-import { plainName } from "./names.js"
+import { plainName, startsWith } from "./names.js"
 import type { Language, Reading } from "./reading.js"
 import * as Reader from "./reading.js"
 import { defineFunctions, learner, type Settings } from "./settings.js"
@@ -156,15 +156,15 @@ const word = (reading: Reading, i: number, word: number): number => {
 
 /** Some pragmas can be queried as tables, and not all of these only answer: `pragma_optimize` runs ANALYZE. */
 const relation = (reading: Reading, first: number, last: number): void => {
-  const name = plainName(reading, last, last).toLowerCase()
-  if (
-    isTemp(plainName(reading, first, first)) && first < last || name === "sqlite_temp_master" ||
-    name === "sqlite_temp_schema"
-  ) {
+  if (first < last && startsWith(reading, first, "temp") && isTemp(plainName(reading, first, first))) {
     reading.decide("session", "temporary database", first, last)
-  } else if (name.startsWith("pragma_") && !readPragmas.has(name.slice(7)) && !pragmaTables.has(name.slice(7))) {
+  } else if (startsWith(reading, last, "sqlite_temp_")) {
+    reading.decide("session", "temporary database", last)
+  } else if (startsWith(reading, last, "pragma_")) {
+    const pragma = plainName(reading, last, last).toLowerCase().slice(7)
+    if (readPragmas.has(pragma) || pragmaTables.has(pragma)) return
     reading.decide("session", "pragma that is not only an answer", first, last)
-  } else if (reading.settings.catalogQueries === "primary" && name.startsWith("sqlite_")) {
+  } else if (reading.settings.catalogQueries === "primary" && startsWith(reading, last, "sqlite_")) {
     reading.decide("admin", "catalog", first, last)
   }
 }
