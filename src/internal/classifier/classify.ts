@@ -2,7 +2,9 @@ import type { Access, StatementFacts } from "../../StatementFacts.js"
 import { type CacheLimits, makeCache } from "./cache.js"
 import { Facts, type Source } from "./facts.js"
 import { keywordsOf } from "./keywords.js"
-import { type Language, OtherStrings, Reading, SkippedComments, strength } from "./reading.js"
+import { type Language, OtherStrings, SkippedComments } from "./language.js"
+import { QueryReading } from "./query.js"
+import { type Reading, strength } from "./reading.js"
 import * as Token from "./tokens.js"
 
 export interface Classifier {
@@ -12,7 +14,7 @@ export interface Classifier {
 
 /** The classifier of one language: total, whatever the text. */
 export const classifierOf = (language: Language, limits: CacheLimits): Classifier => {
-  const reading = new Reading(language)
+  const reading = new QueryReading(language)
   const { tokens } = reading
 
   const read = (sql: string, variant = 0): void => {
@@ -82,7 +84,7 @@ const statementsOf = (tokens: Token.Tokens): ReadonlyArray<readonly [number, num
 }
 
 /** Reads the tokens as a statement or, if there are several, notes the strongest access among them. */
-const readTokens = (reading: Reading): void => {
+const readTokens = (reading: QueryReading): void => {
   const { kinds } = reading.tokens
   let first = 1
   let { last } = reading.tokens

@@ -143,11 +143,11 @@ class Conditions {
   }
 
   private isOr(i: number, word: number): boolean {
-    return word === K.or || word === K.xor || (this.reading.language.dialect === "mysql" && this.isDouble(i, C.Bar))
+    return word === K.or || word === K.xor || (this.reading.dialect === "mysql" && this.isDouble(i, C.Bar))
   }
 
   private isAnd(i: number, word: number): boolean {
-    return word === K.and || (this.reading.language.dialect === "mysql" && this.isDouble(i, C.Ampersand))
+    return word === K.and || (this.reading.dialect === "mysql" && this.isDouble(i, C.Ampersand))
   }
 
   /** Whether an operator is a character twice. */
@@ -167,9 +167,9 @@ class Conditions {
       case 1:
         return codes[start] === C.Equals
       case 2:
-        return codes[start] === C.Equals && codes[start + 1] === C.Equals && this.reading.language.dialect === "sqlite"
+        return codes[start] === C.Equals && codes[start + 1] === C.Equals && this.reading.dialect === "sqlite"
       case 3:
-        return codes[start] === C.LessThan && codes[start + 1] === C.Equals && this.reading.language.dialect === "mysql"
+        return codes[start] === C.LessThan && codes[start + 1] === C.Equals && this.reading.dialect === "mysql"
       default:
         return false
     }
@@ -180,7 +180,7 @@ class Conditions {
     const { reading } = this
     if (!reading.isName(from)) return 0
     const end = reading.nameEnd(from)
-    const isGrammar = end === from && (reading.language.dictionary.flags[reading.wordAt(from)]! & Syntax) !== 0
+    const isGrammar = end === from && (reading.dictionary.flags[reading.wordAt(from)]! & Syntax) !== 0
     return isGrammar || reading.kindAt(end + 1) === Token.Open ? 0 : end
   }
 
@@ -229,13 +229,13 @@ class Conditions {
 
   /** A string's value, if it has no escapes and can be nothing but a string. */
   private textAt(i: number): string | undefined {
-    const { language, settings, tokens } = this.reading
+    const { dialect, settings, tokens } = this.reading
     const text = tokens.text(i)
     const quote = text[0]!
     const isString = quote === "'" || (quote === "\"" && settings.ansiQuotes === false)
-    const hasEscapes = language.dialect === "mysql"
+    const hasEscapes = dialect === "mysql"
       ? settings.noBackslashEscapes !== true
-      : language.dialect === "postgres" && settings.standardConformingStrings !== true
+      : dialect === "postgres" && settings.standardConformingStrings !== true
     if (!isString || (hasEscapes && text.includes("\\"))) return undefined
     const content = text.slice(1, -1)
     return content.includes(quote) ? content.replaceAll(quote + quote, quote) : content

@@ -7,6 +7,7 @@ import type {
   StatementKind,
   Table,
   TransactionControl,
+  Verdict,
   Why
 } from "../../StatementFacts.js"
 import { equalitiesOf } from "./equalities.js"
@@ -31,67 +32,84 @@ export interface Source {
  * still there, else from the text again.
  */
 export class Facts implements StatementFacts {
-  private foundReads: ReadonlyArray<Table> | undefined
-  private foundWrites: ReadonlyArray<Table> | undefined
-  private foundEqualities: ReadonlyArray<Equality> | undefined
-  private foundEffects: ReadonlyArray<SessionEffect> | undefined
-  private foundFingerprint: string | undefined
+  readonly #source: Source
+  readonly #sql: string
+  readonly #reason: string
+  readonly #from: number
+  readonly #to: number
+  #reads: ReadonlyArray<Table> | undefined
+  #writes: ReadonlyArray<Table> | undefined
+  #equalities: ReadonlyArray<Equality> | undefined
+  #sessionEffects: ReadonlyArray<SessionEffect> | undefined
+  #fingerprint: string | undefined
 
   constructor(
     readonly kind: StatementKind,
     readonly access: Access,
     readonly replicaSafe: boolean,
-    private readonly source: Source,
-    private readonly sql: string,
-    private readonly reason: string,
-    private readonly from: number,
-    private readonly to: number
-  ) {}
+    source: Source,
+    sql: string,
+    reason: string,
+    from: number,
+    to: number
+  ) {
+    this.#source = source
+    this.#sql = sql
+    this.#reason = reason
+    this.#from = from
+    this.#to = to
+  }
 
   get why(): Why {
-    return { reason: this.reason, token: this.sql.slice(this.from, this.to), position: this.from }
+    return { reason: this.#reason, token: this.#sql.slice(this.#from, this.#to), position: this.#from }
   }
 
   get reads(): ReadonlyArray<Table> {
-    return this.foundReads ??= tablesOf(this.reading, Reader.Reads)
+    return this.#reads ??= tablesOf(this.#reading(), Reader.Reads)
   }
 
   get writes(): ReadonlyArray<Table> {
-    return this.foundWrites ??= tablesOf(this.reading, Reader.Writes)
+    return this.#writes ??= tablesOf(this.#reading(), Reader.Writes)
   }
 
   get equalities(): ReadonlyArray<Equality> {
-    return this.foundEqualities ??= equalitiesOf(this.reading)
+    return this.#equalities ??= equalitiesOf(this.#reading())
   }
 
   get locks(): ReadonlyArray<RowLock> {
-    return locksOf(this.reading)
+    return locksOf(this.#reading())
   }
 
   get functions(): ReadonlyArray<string> {
-    return functionsOf(this.reading)
+    return functionsOf(this.#reading())
   }
 
   get sessionEffects(): ReadonlyArray<SessionEffect> {
-    return this.foundEffects ??= sessionEffectsOf(this.reading)
+    return this.#sessionEffects ??= sessionEffectsOf(this.#reading())
   }
 
   get statements(): ReadonlyArray<StatementFacts> {
-    return this.kind === "multiple" ? this.source.split(this.sql) : []
+    return this.kind === "multiple" ? this.#source.split(this.#sql) : []
   }
 
   get transaction(): TransactionControl | undefined {
-    return transactionControlOf(this.reading)
+    return transactionControlOf(this.#reading())
   }
 
   get fingerprint(): string {
-    return this.foundFingerprint ??= fingerprintOf(this.reading)
+    return this.#fingerprint ??= fingerprintOf(this.#reading())
   }
 
-  private get reading(): Reading {
-    const { reading } = this.source
+  /** The verdict: what logs and explanations show. */
+  toJSON(): Verdict {
+    const { access, kind, replicaSafe, why } = this
+    return { kind, access, replicaSafe, why }
+  }
+
+  #reading(): Reading {
+    const { reading } = this.#source
     if (reading.owner !== this) {
-      this.source.read(this.sql)
+      this.#source.read(this.#sql)
       reading.owner = this
     }
     return reading

@@ -20,7 +20,7 @@ export const fingerprintOf = (reading: Reading): string => {
   // A token may get a blank before it, and a list of two digits the longer `?, ...`.
   const room = 3 * (ends[reading.last]! - starts[reading.first]!) + 16
   if (room > bytes.length) bytes = new Uint8Array(room)
-  const keepsCase = reading.language.dialect === "mysql"
+  const keepsCase = reading.dialect === "mysql"
   let at = 0
   let all = 0
   for (let i = reading.first; i <= reading.last; i++) {
@@ -53,7 +53,7 @@ export const fingerprintOf = (reading: Reading): string => {
 /** The same where there are characters beyond ASCII. */
 const slowly = (reading: Reading): string => {
   const { kinds } = reading.tokens
-  const keepsCase = reading.language.dialect === "mysql"
+  const keepsCase = reading.dialect === "mysql"
   let text = ""
   for (let i = reading.first; i <= reading.last; i++) {
     if (i > reading.first && isApart(reading, i)) text += " "

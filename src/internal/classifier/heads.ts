@@ -1,6 +1,7 @@
 import type { Access, StatementKind } from "../../StatementFacts.js"
 import { K, keywordsOf } from "./keywords.js"
-import { type Reading, Writes } from "./reading.js"
+import type { QueryReading } from "./query.js"
+import { Writes } from "./reading.js"
 import * as Token from "./tokens.js"
 
 /** What a statement's first word says of it, and how the rest is read. */
@@ -8,7 +9,7 @@ export interface Head {
   readonly kind: StatementKind
   readonly access: Access
   readonly reason: string
-  readonly read: (reading: Reading, i: number) => void
+  readonly read: (reading: QueryReading, i: number) => void
 }
 
 /** A row of a table of heads: first words, kind, access, reason, and how the rest is read, if it matters. */
@@ -24,17 +25,17 @@ export const headsOf = (rows: ReadonlyArray<HeadRow>): ReadonlyMap<number, Head>
 const ignore = (): void => {}
 
 /** Reads the whole statement as a query. */
-export const follow = (reading: Reading): void => reading.follow(reading.first)
+export const follow = (reading: QueryReading): void => reading.follow(reading.first)
 
 /** The entry for a statement's first word; parentheses may come before a query only. */
-export const headAt = (heads: ReadonlyMap<number, Head>, reading: Reading, from: number): Head | undefined => {
+export const headAt = (heads: ReadonlyMap<number, Head>, reading: QueryReading, from: number): Head | undefined => {
   let i = from
   while (reading.kindAt(i) === Token.Open) i++
   const head = heads.get(reading.wordAt(i))
   return i === from || head?.kind === "select" || head?.kind === "values" ? head : undefined
 }
 
-export const readStatement = (heads: ReadonlyMap<number, Head>, reading: Reading, first: number): void => {
+export const readStatement = (heads: ReadonlyMap<number, Head>, reading: QueryReading, first: number): void => {
   const head = headAt(heads, reading, first)
   if (head === undefined) {
     reading.decide("unknown", "verb that is not known", first)
@@ -52,7 +53,7 @@ const beforeName: ReadonlySet<number> = new Set(keywordsOf("if not exists only i
  * Marks the tables that a statement defines, changes or empties: the names after TABLE, or after the ON of an index, or
  * after the verb itself.
  */
-export const markTargets = (reading: Reading, verb: number): void => {
+export const markTargets = (reading: QueryReading, verb: number): void => {
   let i = verb + 1
   if (reading.wordAt(verb) !== K.truncate) {
     const isObject = (j: number): boolean => objects.has(reading.wordAt(j)) || reading.wordAt(j) === K.on

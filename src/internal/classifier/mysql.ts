@@ -11,6 +11,7 @@ import {
 } from "./dictionary.js"
 import { follow, headAt, headsOf, markTargets, readStatement } from "./heads.js"
 import { K, keywordsOf, sharedDictionary } from "./keywords.js"
+import { type Language, OtherStrings, SkippedComments } from "./language.js"
 import { lexMysql } from "./lexMysql.js"
 import {
   mysqlAdjacent,
@@ -22,7 +23,7 @@ import {
   mysqlSyntax
 } from "./mysqlWords.js"
 import { plainName } from "./names.js"
-import { type Language, OtherStrings, type Reading, SkippedComments } from "./reading.js"
+import type { QueryReading } from "./query.js"
 import * as Reader from "./reading.js"
 import { defineFunctions, learner, type Settings } from "./settings.js"
 import * as Token from "./tokens.js"
@@ -47,7 +48,7 @@ const dictionaryOf = (settings: Settings): Dictionary => {
   return dictionary
 }
 
-const define = (reading: Reading, i: number): void => {
+const define = (reading: QueryReading, i: number): void => {
   markTargets(reading, i)
   for (let j = i + 1; j <= i + 3; j++) {
     if (reading.wordAt(j) === K.temporary) return reading.outweigh("session", "temporary table", i, j)
@@ -55,25 +56,25 @@ const define = (reading: Reading, i: number): void => {
 }
 
 /** `BEGIN NOT ATOMIC …` is a block of statements, `BEGIN [WORK]` a transaction. */
-const begin = (reading: Reading, i: number): void => {
+const begin = (reading: QueryReading, i: number): void => {
   if (i === reading.last || (reading.wordAt(i + 1) === K.work && i + 1 === reading.last)) return
   reading.kind = "call"
   reading.outweigh("write", "block of statements", i, reading.last)
 }
 
-const start = (reading: Reading, i: number): void => {
+const start = (reading: QueryReading, i: number): void => {
   if (reading.wordAt(i + 1) === K.transaction) return
   reading.kind = "admin"
   reading.outweigh("admin", "server's administration", i, i + 1)
 }
 
 /** `XA RECOVER` only lists. */
-const xa = (reading: Reading, i: number): void => {
+const xa = (reading: QueryReading, i: number): void => {
   if (reading.wordAt(i + 1) === K.recover) reading.outweigh("read", "", i)
 }
 
 /** A SET may be of the session, the server, the transaction or a password, and its values may call anything. */
-const set = (reading: Reading, i: number): void => {
+const set = (reading: QueryReading, i: number): void => {
   const next = reading.wordAt(i + 1)
   const after = reading.wordAt(i + 2)
   if (next === K.password) return reading.outweigh("write", "password", i, i + 1)
@@ -98,7 +99,7 @@ const explained: ReadonlySet<StatementKind> = new Set(["select", "values"])
  * EXPLAIN of a query, or of a table's columns. MariaDB refuses to explain a write or a lock on a read-only server, and
  * planning may run subqueries: what is explained must be as safe as if it ran.
  */
-const explain = (reading: Reading, head: number): void => {
+const explain = (reading: QueryReading, head: number): void => {
   let i = head + 1
   for (;; i++) {
     const word = reading.wordAt(i)
@@ -120,7 +121,7 @@ const explain = (reading: Reading, head: number): void => {
 }
 
 /** `ANALYZE TABLE` writes statistics; MariaDB's `ANALYZE` of a statement runs it. */
-const analyze = (reading: Reading, i: number): void => {
+const analyze = (reading: QueryReading, i: number): void => {
   const next = reading.wordAt(i + 1)
   if (next !== K.table && next !== K.tables && next !== K.local && next !== K.no_write_to_binlog) {
     reading.outweigh("read", "", i)
@@ -137,7 +138,7 @@ const shown: ReadonlySet<number> = new Set(
   )
 )
 
-const show = (reading: Reading, head: number): void => {
+const show = (reading: QueryReading, head: number): void => {
   let i = head + 1
   while (reading.wordAt(i) === K.full || reading.wordAt(i) === K.extended || reading.wordAt(i) === K.all) i++
   if (!shown.has(reading.wordAt(i))) return reading.decide("session", "about this session or server", i)
@@ -147,12 +148,12 @@ const show = (reading: Reading, head: number): void => {
   }
 }
 
-const doExpressions = (reading: Reading, i: number): void => {
+const doExpressions = (reading: QueryReading, i: number): void => {
   reading.follow(i + 1)
   if (reading.access === "unknown") reading.outweigh("write", "function that may do anything", i)
 }
 
-const checksum = (reading: Reading, i: number): void => {
+const checksum = (reading: QueryReading, i: number): void => {
   if (reading.wordAt(i + 1) !== K.table && reading.wordAt(i + 1) !== K.tables) {
     reading.decide("unknown", "verb that is not known", i)
   }
@@ -210,7 +211,7 @@ const modifiers: ReadonlySet<number> = new Set(
   keywordsOf("low_priority delayed high_priority ignore quick into from history")
 )
 
-const modify = (reading: Reading, i: number, word: number): number => {
+const modify = (reading: QueryReading, i: number, word: number): number => {
   const kind = verbs[word]
   if (kind === undefined) return 0
   if (reading.isOutermost) reading.kind = kind
@@ -220,12 +221,13 @@ const modify = (reading: Reading, i: number, word: number): number => {
   return reading.expectTarget(last)
 }
 
-const word = (reading: Reading, i: number, word: number): number => {
+const word = (reading: QueryReading, i: number, word: number): number => {
   switch (word) {
     case K.into: {
       const next = reading.wordAt(i + 1)
       if (next === K.outfile || next === K.dumpfile) reading.decide("write", "writes a file on the server", i, i + 1)
       else reading.decide("session", "sets a variable", i, i + 1)
+      reading.leaveClause()
       return i
     }
     case K.for:
@@ -266,7 +268,7 @@ const word = (reading: Reading, i: number, word: number): number => {
 }
 
 /** `FOR UPDATE`, `FOR SHARE`; not `FOR JOIN` of an index hint, `FOR SYSTEM_TIME`, `SUBSTRING(a FOR 2)`. */
-const locking = (reading: Reading, i: number): number => {
+const locking = (reading: QueryReading, i: number): number => {
   switch (reading.wordAt(i + 1)) {
     case K.update:
     case K.share:
@@ -284,7 +286,7 @@ const locking = (reading: Reading, i: number): number => {
   }
 }
 
-const relation = (reading: Reading, first: number, last: number): void => {
+const relation = (reading: QueryReading, first: number, last: number): void => {
   if (first === last) return
   const schema = plainName(reading, first, first).toLowerCase()
   if (schema === "mysql" && reading.kind === "explain") reading.decide("admin", "server's own tables", first, last)
@@ -295,7 +297,7 @@ const relation = (reading: Reading, first: number, last: number): void => {
 }
 
 /** A quoted or qualified name is a stored function's. */
-const effectOf = (reading: Reading, first: number, last: number): FunctionEffect =>
+const effectOf = (reading: QueryReading, first: number, last: number): FunctionEffect =>
   reading.language.learner.effects.get(plainName(reading, first, last).toLowerCase()) ?? "unknown"
 
 export const mysql = (settings: Settings): Language => {

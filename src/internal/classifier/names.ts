@@ -24,7 +24,7 @@ export const startsWith = (reading: Reading, i: number, text: string): boolean =
 export const foldedName = (reading: Reading, i: number): string => {
   const { codes, ends, kinds, starts } = reading.tokens
   const text = unquoted(reading.tokens.text(i), kinds[i]!)
-  return folds[reading.language.dialect](kinds[i]!) && hasCapital(codes, starts[i]!, ends[i]!)
+  return folds[reading.dialect](kinds[i]!) && hasCapital(codes, starts[i]!, ends[i]!)
     ? text.toLowerCase()
     : text
 }

@@ -11,10 +11,11 @@ import {
 } from "./dictionary.js"
 import { follow, headAt, headsOf, markTargets, readStatement } from "./heads.js"
 import { K, keywordsOf, sharedDictionary } from "./keywords.js"
+import { type Language, OtherStrings } from "./language.js"
 import { lexPostgres } from "./lexPostgres.js"
 import { plainName } from "./names.js"
 import { postgresEffects, postgresNewerReads, postgresReads } from "./postgresFunctions.js"
-import { type Language, OtherStrings, type Reading } from "./reading.js"
+import type { QueryReading } from "./query.js"
 import * as Reader from "./reading.js"
 import { defineFunctions, learner, type Settings } from "./settings.js"
 import * as Token from "./tokens.js"
@@ -113,7 +114,7 @@ const dictionaryOf = (settings: Settings): Dictionary => {
 }
 
 /** `CREATE TEMP …` lives in the session; the rest is for all. */
-const create = (reading: Reading, i: number): void => {
+const create = (reading: QueryReading, i: number): void => {
   markTargets(reading, i)
   for (let j = i + 1; j <= i + 4; j++) {
     const word = reading.wordAt(j)
@@ -122,19 +123,19 @@ const create = (reading: Reading, i: number): void => {
   }
 }
 
-const transaction = (reading: Reading, i: number): void => {
+const transaction = (reading: QueryReading, i: number): void => {
   reading.kind = "transaction"
   reading.outweigh("transaction", "transaction control", i, i + 1)
 }
 
 /** `PREPARE TRANSACTION` is no prepared statement. */
-const prepare = (reading: Reading, i: number): void => {
+const prepare = (reading: QueryReading, i: number): void => {
   if (reading.wordAt(i + 1) === K.transaction) return transaction(reading, i)
   for (let j = i + 1; j < reading.last; j++) if (reading.wordAt(j) === K.as) return inner(reading, j + 1)
 }
 
 /** What is prepared, or read by a cursor, does not run now; the tables are told all the same. */
-const inner = (reading: Reading, from: number): void => {
+const inner = (reading: QueryReading, from: number): void => {
   const { kind } = reading
   reading.planOnly = true
   reading.follow(from)
@@ -142,23 +143,23 @@ const inner = (reading: Reading, from: number): void => {
 }
 
 /** `DECLARE c CURSOR FOR …` */
-const declare = (reading: Reading, i: number): void => {
+const declare = (reading: QueryReading, i: number): void => {
   for (let j = i + 1; j < reading.last; j++) if (reading.wordAt(j) === K.for) return inner(reading, j + 1)
 }
 
-const set = (reading: Reading, i: number): void => {
+const set = (reading: QueryReading, i: number): void => {
   const next = reading.wordAt(i + 1)
   if (next !== K.transaction && next !== K.constraints) return
   transaction(reading, i)
 }
 
-const alter = (reading: Reading, i: number): void => {
+const alter = (reading: QueryReading, i: number): void => {
   if (reading.wordAt(i + 1) === K.system) reading.outweigh("admin", "server's configuration", i, i + 1)
   else markTargets(reading, i)
 }
 
 /** The options of EXPLAIN, then the statement: it runs under ANALYZE, else it is only planned. */
-const explain = (reading: Reading, start: number): void => {
+const explain = (reading: QueryReading, start: number): void => {
   let i = start + 1
   let analyzes = false
   if (reading.kindAt(i) === Token.Open && isExplainOption(reading, i + 1)) {
@@ -166,6 +167,8 @@ const explain = (reading: Reading, start: number): void => {
     for (let j = i + 1; j < close; j++) {
       const word = reading.wordAt(j)
       if (word === K.analyze || word === K.analyse) analyzes = !isOff(reading, j + 1)
+      // Options may be quoted.
+      else if (reading.kindAt(j) === Token.Quoted) analyzes = true
     }
     if (close === 0) return void reading.refuse(i, "EXPLAIN that is not understood")
     i = close + 1
@@ -189,20 +192,20 @@ const explain = (reading: Reading, start: number): void => {
 
 const explained: ReadonlySet<StatementKind> = new Set(["select", "values", "insert", "update", "delete", "merge"])
 
-const isExplainOption = (reading: Reading, i: number): boolean => {
+const isExplainOption = (reading: QueryReading, i: number): boolean => {
   const word = reading.wordAt(i)
   return reading.kindAt(i) === Token.Word && word !== K.select && word !== K.with && word !== K.values &&
     word !== K.table
 }
 
 /** Whether an option of EXPLAIN is switched off; what is not understood counts as on. */
-const isOff = (reading: Reading, i: number): boolean => {
+const isOff = (reading: QueryReading, i: number): boolean => {
   const value = reading.tokens.text(i).toLowerCase()
   return value === "false" || value === "off" || value === "0" || value === "'false'" || value === "'off'"
 }
 
 /** Only `COPY … TO STDOUT` comes back to the client. */
-const copy = (reading: Reading, start: number): void => {
+const copy = (reading: QueryReading, start: number): void => {
   let i = start + 1
   if (reading.wordAt(i) === K.binary) i++
   const { last } = reading
@@ -261,7 +264,7 @@ const heads = headsOf([
   ["checkpoint", "admin", "admin", "server's administration"]
 ])
 
-const word = (reading: Reading, i: number, word: number): number => {
+const word = (reading: QueryReading, i: number, word: number): number => {
   switch (word) {
     case K.as:
       // Any word may be the label, or the type, that follows; none of them does anything.
@@ -294,7 +297,7 @@ const word = (reading: Reading, i: number, word: number): number => {
 const intoWords: ReadonlySet<number> = new Set(keywordsOf("temporary temp local global unlogged table"))
 
 /** `FOR UPDATE` and its weaker kin; `FOR READ ONLY` and `substring(a FOR 2)` are not among them. */
-const locking = (reading: Reading, i: number): number => {
+const locking = (reading: QueryReading, i: number): number => {
   const strength = reading.wordAt(i + 1)
   if (strength !== K.update && strength !== K.share && strength !== K.no && strength !== K.key) return i
   reading.mark(Reader.Locks, i, i + 1)
@@ -304,7 +307,7 @@ const locking = (reading: Reading, i: number): number => {
 }
 
 /** `OPERATOR(schema.+)` */
-const namedOperator = (reading: Reading, open: number): number => {
+const namedOperator = (reading: QueryReading, open: number): number => {
   const schemaEnd = reading.kindAt(open + 2) === Token.Dot ? open + 2 : open
   const at = schemaEnd + 1
   const isBuiltIn = schemaEnd === open || plainName(reading, open + 1, open + 1) === "pg_catalog"
@@ -315,8 +318,8 @@ const namedOperator = (reading: Reading, open: number): number => {
   return at + 1
 }
 
-const isHarmless = (reading: Reading, i: number): boolean =>
-  functionEffects[reading.language.dictionary.effects[reading.tokens.words[i]!]!] === "read"
+const isHarmless = (reading: QueryReading, i: number): boolean =>
+  functionEffects[reading.dictionary.effects[reading.tokens.words[i]!]!] === "read"
 
 const verbs: { readonly [word: number]: StatementKind } = {
   [K.insert]: "insert",
@@ -326,7 +329,7 @@ const verbs: { readonly [word: number]: StatementKind } = {
 }
 
 /** The words are not reserved, so `(delete, update)` may be columns: only with what must follow them are they verbs. */
-const modify = (reading: Reading, i: number, word: number): number => {
+const modify = (reading: QueryReading, i: number, word: number): number => {
   const kind = verbs[word]
   if (kind === undefined) return 0
   let target = i + 1
@@ -337,14 +340,14 @@ const modify = (reading: Reading, i: number, word: number): number => {
   if (reading.wordAt(target) === K.only) target++
   if (reading.kindAt(target) === Token.Open) target++
   const first = reading.wordAt(target)
-  if (!reading.isName(target) || (reading.language.dictionary.flags[first]! & Reserved) !== 0) return 0
+  if (!reading.isName(target) || (reading.dictionary.flags[first]! & Reserved) !== 0) return 0
   if (word === K.update && !reading.isName(reading.nameEnd(target) + 1)) return 0
   if (reading.isOutermost) reading.kind = kind
   if (!reading.planOnly) reading.decide("write", kind.toUpperCase(), i)
   return reading.expectTarget(target - 1)
 }
 
-const relation = (reading: Reading, first: number, last: number): void => {
+const relation = (reading: QueryReading, first: number, last: number): void => {
   if (first === last) {
     if (reading.settings.catalogQueries === "primary" && plainName(reading, first, first).startsWith("pg_")) {
       reading.decide("admin", "catalog", first)
@@ -359,7 +362,7 @@ const relation = (reading: Reading, first: number, last: number): void => {
 }
 
 /** Built in are the functions of pg_catalog, and a quoted name is one only if it is written exactly so. */
-const effectOf = (reading: Reading, first: number, last: number): FunctionEffect => {
+const effectOf = (reading: QueryReading, first: number, last: number): FunctionEffect => {
   const { learner } = reading.language
   const name = plainName(reading, first, last)
   return name.startsWith("pg_catalog.")

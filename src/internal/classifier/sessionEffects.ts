@@ -106,7 +106,7 @@ export const sessionEffectsOf = (reading: Reading): ReadonlyArray<SessionEffect>
   }
   ofStatement(reading, add)
   ofCalls(reading, add)
-  if (reading.language.dialect === "mysql") ofVariables(reading, add)
+  if (reading.dialect === "mysql") ofVariables(reading, add)
   return effects === undefined ? [] : [...effects.values()]
 }
 

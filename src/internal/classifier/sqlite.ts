@@ -11,9 +11,10 @@ import {
 } from "./dictionary.js"
 import { follow, headAt, headsOf, markTargets, readStatement } from "./heads.js"
 import { K, sharedDictionary } from "./keywords.js"
+import type { Language } from "./language.js"
 import { lexSqlite } from "./lexSqlite.js"
 import { plainName, startsWith } from "./names.js"
-import type { Language, Reading } from "./reading.js"
+import type { QueryReading } from "./query.js"
 import * as Reader from "./reading.js"
 import { defineFunctions, learner, type Settings } from "./settings.js"
 import {
@@ -47,7 +48,7 @@ const dictionaryOf = (settings: Settings): Dictionary => {
   return dictionary
 }
 
-const define = (reading: Reading, i: number): void => {
+const define = (reading: QueryReading, i: number): void => {
   markTargets(reading, i)
   const next = reading.wordAt(i + 1)
   if (next === K.temp || next === K.temporary) return reading.outweigh("session", "temporary object", i, i + 1)
@@ -65,7 +66,7 @@ const readPragmasWithoutValue: ReadonlySet<string> = new Set(wordsOf(sqliteReadP
 const writePragmas: ReadonlySet<string> = new Set(wordsOf(sqliteWritePragmas))
 
 /** `PRAGMA [schema.]name`, `PRAGMA name = value`, `PRAGMA name(value)`. */
-const pragma = (reading: Reading, i: number): void => {
+const pragma = (reading: QueryReading, i: number): void => {
   const end = reading.nameEnd(i + 1)
   const name = plainName(reading, end, end).toLowerCase()
   const schema = end > i + 1 ? plainName(reading, i + 1, i + 1) : ""
@@ -76,7 +77,7 @@ const pragma = (reading: Reading, i: number): void => {
 }
 
 /** EXPLAIN runs nothing, but a pragma may already take effect when it is compiled. */
-const explain = (reading: Reading, head: number): void => {
+const explain = (reading: QueryReading, head: number): void => {
   let i = head + 1
   if (reading.wordAt(i) === K.query && reading.wordAt(i + 1) === K.plan) i += 2
   const inner = headAt(heads, reading, i)
@@ -115,7 +116,7 @@ const verbs: { readonly [word: number]: StatementKind } = {
 }
 
 /** `INSERT OR IGNORE INTO t`, `REPLACE INTO t`, `UPDATE OR FAIL t`, `DELETE FROM t` */
-const modify = (reading: Reading, i: number, word: number): number => {
+const modify = (reading: QueryReading, i: number, word: number): number => {
   const kind = verbs[word]
   if (kind === undefined) return 0
   if (reading.isOutermost) reading.kind = kind
@@ -126,7 +127,7 @@ const modify = (reading: Reading, i: number, word: number): number => {
   return reading.expectTarget(last)
 }
 
-const word = (reading: Reading, i: number, word: number): number => {
+const word = (reading: QueryReading, i: number, word: number): number => {
   switch (word) {
     case K.insert:
     case K.update:
@@ -136,8 +137,8 @@ const word = (reading: Reading, i: number, word: number): number => {
     case K.into:
       return reading.refuse(i, "INTO where it cannot be")
     case K.in: {
-      // `x IN table`
-      if (!reading.isName(i + 1)) return i
+      // `x IN table`, whose name may be in any quotes
+      if (!reading.isName(i + 1) && reading.kindAt(i + 1) !== Token.Text) return i
       const last = reading.nameEnd(i + 1)
       reading.mark(Reader.Reads, i + 1, last)
       relation(reading, i + 1, last)
@@ -145,7 +146,7 @@ const word = (reading: Reading, i: number, word: number): number => {
     }
     case K.regexp: {
       // `a REGEXP b` calls regexp(b, a), which only an application defines.
-      const effect = functionEffects[reading.language.dictionary.effects[word]!]!
+      const effect = functionEffects[reading.dictionary.effects[word]!]!
       if (reading.kindAt(i + 1) !== Token.Open) reading.affect(effect, i)
       return 0
     }
@@ -155,7 +156,7 @@ const word = (reading: Reading, i: number, word: number): number => {
 }
 
 /** Some pragmas can be queried as tables, and not all of these only answer: `pragma_optimize` runs ANALYZE. */
-const relation = (reading: Reading, first: number, last: number): void => {
+const relation = (reading: QueryReading, first: number, last: number): void => {
   if (first < last && startsWith(reading, first, "temp") && isTemp(plainName(reading, first, first))) {
     reading.decide("session", "temporary database", first, last)
   } else if (startsWith(reading, last, "sqlite_temp_")) {
@@ -171,7 +172,7 @@ const relation = (reading: Reading, first: number, last: number): void => {
 
 const pragmaTables: ReadonlySet<string> = new Set(wordsOf(sqlitePragmaTables))
 
-const effectOf = (reading: Reading, first: number, last: number): FunctionEffect => {
+const effectOf = (reading: QueryReading, first: number, last: number): FunctionEffect => {
   const { learner } = reading.language
   const name = plainName(reading, first, last).toLowerCase()
   return learner.effects.get(name) ?? learner.builtIn(name)

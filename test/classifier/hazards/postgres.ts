@@ -551,6 +551,8 @@ export const postgres: Families = {
       "WITH RECURSIVE a AS (SELECT 1) SEARCH DEPTH FIRST BY x SET y DELETE FROM t",
       "WITH a(b) AS (UPDATE ONLY t SET a = 1) SELECT 1",
       "EXPLAIN (ANALYZE 1) DELETE FROM t",
+      "EXPLAIN (COSTS off, \"analyze\") DELETE FROM t",
+      "EXPLAIN (ANALYZE off, U&\"analyz\\0065\" on) DELETE FROM t",
       "EXPLAIN (FORMAT json, ANALYZE 'true') UPDATE t SET a = 1",
       "EXPLAIN (ANALYZE maybe) DELETE FROM t",
       "EXPLAIN VERBOSE ANALYZE DELETE FROM t",

@@ -182,6 +182,8 @@ export const sqlite: Families = {
       "SELECT * FROM pragma_foreign_keys",
       "SELECT * FROM main.pragma_wal_checkpoint",
       "SELECT 1 WHERE 1 IN pragma_optimize",
+      "SELECT 1 WHERE 1 IN 'pragma_optimize'",
+      "SELECT * FROM 'pragma_optimize'",
       "SELECT * FROM temp.t",
       "SELECT * FROM \"temp\".t",
       "SELECT * FROM sqlite_temp_schema",
