@@ -192,14 +192,13 @@ const mutate = (sql: string, { at, ...change }: Mutation): string => {
   }
 }
 
-/** Statements of a dialect, some of them changed. */
-export const mutatedStatements = (pieces: Pieces): fc.Arbitrary<string> =>
+/** Texts of a dialect, wrapped and changed, or not. */
+export const mutated = (pieces: Pieces, texts: fc.Arbitrary<string>): fc.Arbitrary<string> =>
   fc.tuple(
-    statements(pieces),
+    texts,
     optionally(of(["(", "WITH z AS (SELECT 1)"]), 1),
     fc.array(mutation(pieces), { maxLength: 3 })
-  )
-    .map(([statement, wrap, mutations]) => {
-      const wrapped = wrap === "(" ? `( ${statement} )` : wrap === "" ? statement : `${wrap} ${statement}`
-      return mutations.reduce(mutate, wrapped)
-    })
+  ).map(([text, wrap, mutations]) => {
+    const wrapped = wrap === "(" ? `( ${text} )` : wrap === "" ? text : `${wrap} ${text}`
+    return mutations.reduce(mutate, wrapped)
+  })

@@ -101,13 +101,17 @@ export const postgresPieces: Pieces = {
     "DELETE FROM t RETURNING *",
     "UPDATE t SET n = '1' RETURNING *",
     "INSERT INTO t VALUES ('9') RETURNING *",
-    "DELETE FROM ONLY t WHERE false"
+    "DELETE FROM ONLY t WHERE false",
+    "UPDATE t * SET n = '1' RETURNING *",
+    "UPDATE ONLY (t) SET n = n RETURNING *"
   ],
   prefixes: [
     "EXPLAIN",
     "EXPLAIN ANALYZE",
     "EXPLAIN (ANALYZE, COSTS off)",
     "EXPLAIN (ANALYZE off)",
+    "EXPLAIN (COSTS off, \"analyze\")",
+    "EXPLAIN (ANALYZE off, ANALYZE)",
     "EXPLAIN VERBOSE",
     "PREPARE p AS",
     "CREATE TEMP TABLE made AS",
@@ -401,7 +405,8 @@ export const sqlitePieces: Pieces = {
     "count(*) FILTER (WHERE $)",
     "like('a', $)",
     "hex($)",
-    "($) IN t2"
+    "($) IN t2",
+    "($) IN 'pragma_optimize'"
   ],
   effects: ["writes()", "last_insert_rowid()", "changes()", "optimize(f)", "load_extension('x')", "total_changes()"],
   tails: ["", "LIMIT 1", "INTO x"],

@@ -40,6 +40,7 @@ const dictionaryOf = (settings: Settings): Dictionary => {
   dictionary.mark(mysqlKeywords, Keyword)
   dictionary.mark(mysqlInfix, Keyword | Infix)
   dictionary.mark(notable, Keyword | Notable)
+  dictionary.pair("of", "member as")
   dictionary.markPseudoColumns("nextval currval")
   dictionary.mark(mysqlAdjacent, Adjacent)
   dictionary.mark(mysqlConstants, Constant)

@@ -206,31 +206,35 @@ const isOff = (reading: QueryReading, i: number): boolean => {
 
 /** Only `COPY … TO STDOUT` comes back to the client. */
 const copy = (reading: QueryReading, start: number): void => {
-  let i = start + 1
-  if (reading.wordAt(i) === K.binary) i++
-  const { last } = reading
-  if (reading.kindAt(i) === Token.Open) {
-    const close = reading.closing(i)
-    if (close === 0) return void reading.refuse(i, "parentheses do not match")
-    reading.last = close
-    reading.follow(i)
-    reading.last = last
-    i = close + 1
-  } else {
-    const end = reading.nameEnd(i)
-    if (reading.wordAt(end + 1) === K.from || reading.kindAt(end + 1) !== Token.Word) {
-      const columns = reading.kindAt(end + 1) === Token.Open ? reading.closing(end + 1) : end
-      reading.mark(reading.wordAt(columns + 1) === K.from ? Reader.Writes : Reader.Reads, i, end)
-      i = columns + 1
-    } else {
-      reading.mark(Reader.Reads, i, end)
-      i = end + 1
-    }
-    relation(reading, i, end)
-  }
+  const from = reading.wordAt(start + 1) === K.binary ? start + 2 : start + 1
+  const i = reading.kindAt(from) === Token.Open ? copiedQuery(reading, from) : copiedTable(reading, from)
   reading.kind = "copy"
   if (reading.wordAt(i) === K.to && reading.wordAt(i + 1) === K.stdout) return
   reading.decide("write", reading.wordAt(i) === K.from ? "COPY … FROM" : "COPY to a file or program of the server", i)
+}
+
+/** Reads the statement in parentheses; the token after them. */
+const copiedQuery = (reading: QueryReading, open: number): number => {
+  const { last } = reading
+  const close = reading.closing(open)
+  if (close === 0) return reading.refuse(open, "parentheses do not match")
+  reading.last = close - 1
+  const head = headAt(heads, reading, open + 1)
+  if (head === undefined || !explained.has(head.kind)) reading.refuse(open + 1, "COPY of what is not a query")
+  else reading.decide(head.access, head.reason, open + 1)
+  reading.follow(open + 1)
+  reading.last = last
+  return close + 1
+}
+
+/** Marks the table, whose columns may follow; the token after them. */
+const copiedTable = (reading: QueryReading, first: number): number => {
+  const end = reading.nameEnd(first)
+  const columns = reading.kindAt(end + 1) === Token.Open ? reading.closing(end + 1) : end
+  const isTarget = reading.wordAt(columns + 1) === K.from
+  reading.mark(isTarget ? Reader.Writes : Reader.Reads, first, end)
+  relation(reading, first, end)
+  return columns + 1
 }
 
 const heads = headsOf([
@@ -328,24 +332,27 @@ const verbs: { readonly [word: number]: StatementKind } = {
   [K.merge]: "merge"
 }
 
-/** The words are not reserved, so `(delete, update)` may be columns: only with what must follow them are they verbs. */
+/**
+ * The words are not reserved: where a name may stand, as in `(delete, update)`, they are verbs only with what must follow
+ * them.
+ */
 const modify = (reading: QueryReading, i: number, word: number): number => {
   const kind = verbs[word]
   if (kind === undefined) return 0
-  let target = i + 1
-  if (word !== K.update) {
-    if (reading.wordAt(i + 1) !== (word === K.delete ? K.from : K.into)) return 0
-    target++
-  }
+  const isFollowed = word === K.update || reading.wordAt(i + 1) === (word === K.delete ? K.from : K.into)
+  let target = word === K.update || !isFollowed ? i + 1 : i + 2
   if (reading.wordAt(target) === K.only) target++
   if (reading.kindAt(target) === Token.Open) target++
-  const first = reading.wordAt(target)
-  if (!reading.isName(target) || (reading.dictionary.flags[first]! & Reserved) !== 0) return 0
-  if (word === K.update && !reading.isName(reading.nameEnd(target) + 1)) return 0
+  if (!reading.isVerb(i) && !(isFollowed && isTable(reading, target))) return 0
+  // UPDATE has a word after its table.
+  if (!reading.isVerb(i) && word === K.update && !reading.isName(reading.nameEnd(target) + 1)) return 0
   if (reading.isOutermost) reading.kind = kind
   if (!reading.planOnly) reading.decide("write", kind.toUpperCase(), i)
   return reading.expectTarget(target - 1)
 }
+
+const isTable = (reading: QueryReading, i: number): boolean =>
+  reading.isName(i) && (reading.dictionary.flags[reading.wordAt(i)]! & Reserved) === 0
 
 const relation = (reading: QueryReading, first: number, last: number): void => {
   if (first === last) {

@@ -94,6 +94,8 @@ export class QueryReading extends Reading {
   private frame = Frame.Query
   /** For each open parenthesis, what surrounds it and the clause that goes on after it. */
   private stack = new Uint8Array(128)
+  /** Where only the verb of a statement can stand: after a WITH list, or first in one of its parentheses. */
+  private verbAt = 0
   /** The parenthesis that holds the arguments of a call. */
   private argumentsAt = 0
   /** The names in the open WITH lists, the depths of these lists, and how often a name is known now. */
@@ -117,6 +119,7 @@ export class QueryReading extends Reading {
     super.begin(first, last)
     this.planOnly = false
     this.start = first
+    this.verbAt = 0
     this.clause = Clause.Expression
     this.frame = Frame.Query
     this.argumentsAt = 0
@@ -127,6 +130,11 @@ export class QueryReading extends Reading {
   /** Whether the statement that is read begins here. */
   isStart(i: number): boolean {
     return i === this.start
+  }
+
+  /** Whether a word here can only be a statement's verb, and not a name. */
+  isVerb(i: number): boolean {
+    return i === this.start || i === this.verbAt
   }
 
   /** Whether a query may begin here: at the start, after a parenthesis, after a set operation. */
@@ -248,6 +256,7 @@ export class QueryReading extends Reading {
       case Clause.CteDone:
         if (word === K.search || word === K.cycle) return this.searchOrCycle(i)
         this.clause = Clause.Expression
+        this.verbAt = i
         if (word === K.select || word === K.values) return i
         if (word === K.table) return this.expectRelation(i)
         return this.language.modify(this, i, word) || this.refuse(i, "verb that is not known")
@@ -369,6 +378,7 @@ export class QueryReading extends Reading {
         case Clause.CteBody:
           frame = Frame.Query
           this.clause = Clause.CteDone
+          this.verbAt = i + 1
           if (!this.mayBegin(i + 1)) this.decide("unknown", "WITH list that is not understood", i + 1)
           break
         case Clause.CteDone:

@@ -133,7 +133,7 @@ const word = (reading: QueryReading, i: number, word: number): number => {
     case K.update:
     case K.delete:
     case K.replace:
-      return reading.isStart(i) ? modify(reading, i, word) : 0
+      return reading.isVerb(i) ? modify(reading, i, word) : 0
     case K.into:
       return reading.refuse(i, "INTO where it cannot be")
     case K.in: {
