@@ -29,7 +29,7 @@ const connecting = (cause: unknown): Disposition =>
 const inWords = (_: Disposition): string => `${_.blame} ${_.connection} ${_.evidence} ${_.outcome} ${_.readRetry}`
 
 describe("while a statement runs", () => {
-  const table: ReadonlyArray<readonly [expected: string, causes: ReadonlyArray<Cause>]> = [
+  const table: ReadonlyArray<readonly [expected: string, causes: ReadonlyArray<unknown>]> = [
     ["capacity destroy hard notSent elsewhere", [1040, 1203].map((_) => server(_))],
     ["capacity keep hard refused elsewhere", [server(1226)]],
     ["endpoint destroy hard unknown elsewhere", [1053, 1077, 1078, 1079, 1080].map((_) => server(_))],
@@ -84,7 +84,7 @@ describe("while a statement runs", () => {
       fatal("Can't add new command when connection is in closed state"),
       client("PROTOCOL_UNEXPECTED_PACKET", { fatal: true })
     ]],
-    ["statement keep none unknown none", [new Error("thrown by a typeCast function"), "not even an error" as never]]
+    ["statement keep none unknown none", [new Error("thrown by a typeCast function"), "not even an error"]]
   ]
 
   for (const [expected, causes] of table) {

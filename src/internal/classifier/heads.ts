@@ -27,6 +27,28 @@ const ignore = (): void => {}
 /** Reads the whole statement as a query. */
 export const follow = (reading: QueryReading): void => reading.follow(reading.first)
 
+/** The rows that all dialects have. */
+export const commonHeads: ReadonlyArray<HeadRow> = [
+  ["select with", "select", "read", "", follow],
+  ["values", "values", "read", "", follow],
+  ["insert", "insert", "write", "INSERT", follow],
+  ["update", "update", "write", "UPDATE", follow],
+  ["delete", "delete", "write", "DELETE", follow]
+]
+
+/** The verbs of changes to rows that all dialects have. */
+export const commonVerbs: { readonly [word: number]: StatementKind } = {
+  [K.insert]: "insert",
+  [K.update]: "update",
+  [K.delete]: "delete"
+}
+
+/** Takes a verb that changes rows for what it is: the statement's own, or one within it. */
+export const change = (reading: QueryReading, kind: StatementKind, i: number): void => {
+  if (reading.isOutermost) reading.kind = kind
+  if (!reading.planOnly) reading.decide("write", kind.toUpperCase(), i)
+}
+
 /** The entry for a statement's first word; parentheses may come before a query only. */
 export const headAt = (heads: ReadonlyMap<number, Head>, reading: QueryReading, from: number): Head | undefined => {
   let i = from

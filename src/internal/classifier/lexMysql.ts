@@ -39,13 +39,6 @@ const classes = C.classesOf([
   ["{}", Class.Brace]
 ])
 
-const singles = C.classesOf([
-  ["(", Token.Open],
-  [")", Token.Close],
-  [",", Token.Comma],
-  [";", Token.Semicolon]
-])
-
 export interface MysqlSettings {
   /** `NO_BACKSLASH_ESCAPES` is not set. */
   readonly backslashEscapes: boolean
@@ -109,7 +102,7 @@ export const lexMysql = (
         break
       }
       case Class.Single:
-        kind = singles[c]!
+        kind = Token.singles[c]!
         i++
         break
       case Class.Point: {

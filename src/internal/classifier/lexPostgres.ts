@@ -33,15 +33,6 @@ const classes = C.classesOf([
   [".", Class.Point]
 ])
 
-const singles = C.classesOf([
-  ["(", Token.Open],
-  [")", Token.Close],
-  [",", Token.Comma],
-  [";", Token.Semicolon],
-  ["[", Token.Index],
-  ["]", Token.Unindex]
-])
-
 /** These let an operator of several characters end in `+` or `-`. */
 const lettingSigns = C.classesOf([["~!@#%^&|`?", 1]])
 
@@ -57,6 +48,7 @@ export const lexPostgres = (
 ): void => {
   tokens.load(sql)
   // The loop keeps all it needs in local variables, and the text in an array: that makes it twice as fast.
+  // Each dialect writes out how it takes a word: with one function for all of them, statements took some percent longer.
   const { codes, ends, kinds, starts, words } = tokens
   const characters = wordCharacters
   const { length } = sql
@@ -96,7 +88,7 @@ export const lexPostgres = (
         break
       }
       case Class.Single:
-        kind = singles[c]!
+        kind = Token.singles[c]!
         i++
         break
       case Class.Digit:

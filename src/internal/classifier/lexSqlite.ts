@@ -33,13 +33,6 @@ const classes = C.classesOf([
   [".", Class.Point]
 ])
 
-const singles = C.classesOf([
-  ["(", Token.Open],
-  [")", Token.Close],
-  [",", Token.Comma],
-  [";", Token.Semicolon]
-])
-
 export const lexSqlite = (tokens: Token.Tokens, dictionary: Dictionary, sql: string): void => {
   tokens.load(sql)
   const { codes, ends, kinds, starts, words } = tokens
@@ -87,7 +80,7 @@ export const lexSqlite = (tokens: Token.Tokens, dictionary: Dictionary, sql: str
         i = numberEnd(codes, i)
         break
       case Class.Single:
-        kind = singles[c]!
+        kind = Token.singles[c]!
         i++
         break
       case Class.Point:

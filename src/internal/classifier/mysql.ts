@@ -9,7 +9,7 @@ import {
   Notable,
   Syntax
 } from "./dictionary.js"
-import { follow, headAt, headsOf, markTargets, readStatement } from "./heads.js"
+import { change, commonHeads, commonVerbs, follow, headAt, headsOf, markTargets, readStatement } from "./heads.js"
 import { K, keywordsOf, sharedDictionary } from "./keywords.js"
 import { type Language, OtherStrings, SkippedComments } from "./language.js"
 import { lexMysql } from "./lexMysql.js"
@@ -161,12 +161,9 @@ const checksum = (reading: QueryReading, i: number): void => {
 }
 
 const heads = headsOf([
-  ["select with table", "select", "read", "", follow],
-  ["values", "values", "read", "", follow],
-  ["insert", "insert", "write", "INSERT", follow],
+  ...commonHeads,
+  ["table", "select", "read", "", follow],
   ["replace", "replace", "write", "REPLACE", follow],
-  ["update", "update", "write", "UPDATE", follow],
-  ["delete", "delete", "write", "DELETE", follow],
   ["load import", "insert", "write", "loads data"],
   ["truncate", "truncate", "write", "TRUNCATE", markTargets],
   ["create drop", "ddl", "write", "data definition", define],
@@ -192,21 +189,11 @@ const heads = headsOf([
   ["lock unlock", "lock", "lock", "table lock"],
   ["handler open fetch close", "cursor", "session", "cursor"],
   ["get signal resignal", "set", "session", "diagnostics of this session"],
-  [
-    "flush reset purge change binlog backup clone",
-    "admin",
-    "write",
-    "server's administration"
-  ],
+  ["flush reset purge change binlog backup clone", "admin", "write", "server's administration"],
   ["kill stop shutdown restart", "admin", "admin", "server's administration"]
 ])
 
-const verbs: { readonly [word: number]: StatementKind } = {
-  [K.insert]: "insert",
-  [K.replace]: "replace",
-  [K.update]: "update",
-  [K.delete]: "delete"
-}
+const verbs: { readonly [word: number]: StatementKind } = { ...commonVerbs, [K.replace]: "replace" }
 
 const modifiers: ReadonlySet<number> = new Set(
   keywordsOf("low_priority delayed high_priority ignore quick into from history")
@@ -215,8 +202,7 @@ const modifiers: ReadonlySet<number> = new Set(
 const modify = (reading: QueryReading, i: number, word: number): number => {
   const kind = verbs[word]
   if (kind === undefined) return 0
-  if (reading.isOutermost) reading.kind = kind
-  reading.decide("write", kind.toUpperCase(), i)
+  change(reading, kind, i)
   let last = i
   while (modifiers.has(reading.wordAt(last + 1))) last++
   return reading.expectTarget(last)

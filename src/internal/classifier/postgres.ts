@@ -9,7 +9,7 @@ import {
   Reserved,
   Syntax
 } from "./dictionary.js"
-import { follow, headAt, headsOf, markTargets, readStatement } from "./heads.js"
+import { change, commonHeads, commonVerbs, follow, headAt, headsOf, markTargets, readStatement } from "./heads.js"
 import { K, keywordsOf, sharedDictionary } from "./keywords.js"
 import { type Language, OtherStrings } from "./language.js"
 import { lexPostgres } from "./lexPostgres.js"
@@ -238,11 +238,8 @@ const copiedTable = (reading: QueryReading, first: number): number => {
 }
 
 const heads = headsOf([
-  ["select with table", "select", "read", "", follow],
-  ["values", "values", "read", "", follow],
-  ["insert", "insert", "write", "INSERT", follow],
-  ["update", "update", "write", "UPDATE", follow],
-  ["delete", "delete", "write", "DELETE", follow],
+  ...commonHeads,
+  ["table", "select", "read", "", follow],
   ["merge", "merge", "write", "MERGE", follow],
   ["truncate", "truncate", "write", "TRUNCATE", markTargets],
   ["create", "ddl", "write", "data definition", create],
@@ -325,12 +322,7 @@ const namedOperator = (reading: QueryReading, open: number): number => {
 const isHarmless = (reading: QueryReading, i: number): boolean =>
   functionEffects[reading.dictionary.effects[reading.tokens.words[i]!]!] === "read"
 
-const verbs: { readonly [word: number]: StatementKind } = {
-  [K.insert]: "insert",
-  [K.update]: "update",
-  [K.delete]: "delete",
-  [K.merge]: "merge"
-}
+const verbs: { readonly [word: number]: StatementKind } = { ...commonVerbs, [K.merge]: "merge" }
 
 /**
  * The words are not reserved: where a name may stand, as in `(delete, update)`, they are verbs only with what must follow
@@ -346,8 +338,7 @@ const modify = (reading: QueryReading, i: number, word: number): number => {
   if (!reading.isVerb(i) && !(isFollowed && isTable(reading, target))) return 0
   // UPDATE has a word after its table.
   if (!reading.isVerb(i) && word === K.update && !reading.isName(reading.nameEnd(target) + 1)) return 0
-  if (reading.isOutermost) reading.kind = kind
-  if (!reading.planOnly) reading.decide("write", kind.toUpperCase(), i)
+  change(reading, kind, i)
   return reading.expectTarget(target - 1)
 }
 

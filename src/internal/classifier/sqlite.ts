@@ -9,7 +9,7 @@ import {
   Syntax,
   wordsOf
 } from "./dictionary.js"
-import { follow, headAt, headsOf, markTargets, readStatement } from "./heads.js"
+import { change, commonHeads, commonVerbs, follow, headAt, headsOf, markTargets, readStatement } from "./heads.js"
 import { K, sharedDictionary } from "./keywords.js"
 import type { Language } from "./language.js"
 import { lexSqlite } from "./lexSqlite.js"
@@ -93,12 +93,8 @@ const explain = (reading: QueryReading, head: number): void => {
 const explained: ReadonlySet<StatementKind> = new Set(["select", "values", "insert", "update", "delete", "replace"])
 
 const heads = headsOf([
-  ["select with", "select", "read", "", follow],
-  ["values", "values", "read", "", follow],
-  ["insert", "insert", "write", "INSERT", follow],
+  ...commonHeads,
   ["replace", "replace", "write", "REPLACE", follow],
-  ["update", "update", "write", "UPDATE", follow],
-  ["delete", "delete", "write", "DELETE", follow],
   ["create drop", "ddl", "write", "data definition", define],
   ["alter", "ddl", "write", "data definition", markTargets],
   ["begin commit end rollback savepoint release", "transaction", "transaction", "transaction control"],
@@ -108,19 +104,13 @@ const heads = headsOf([
   ["vacuum analyze reindex", "maintenance", "write", "maintenance"]
 ])
 
-const verbs: { readonly [word: number]: StatementKind } = {
-  [K.insert]: "insert",
-  [K.replace]: "replace",
-  [K.update]: "update",
-  [K.delete]: "delete"
-}
+const verbs: { readonly [word: number]: StatementKind } = { ...commonVerbs, [K.replace]: "replace" }
 
 /** `INSERT OR IGNORE INTO t`, `REPLACE INTO t`, `UPDATE OR FAIL t`, `DELETE FROM t` */
 const modify = (reading: QueryReading, i: number, word: number): number => {
   const kind = verbs[word]
   if (kind === undefined) return 0
-  if (reading.isOutermost) reading.kind = kind
-  if (!reading.planOnly) reading.decide("write", kind.toUpperCase(), i)
+  change(reading, kind, i)
   let last = i
   if (reading.wordAt(last + 1) === K.or) last += 2
   if (word !== K.update && reading.isName(last + 1)) last++

@@ -1,3 +1,5 @@
+import { classesOf } from "./characters.js"
+
 /*
  * The kinds of tokens. All languages share them, so that one reader can read them all.
  */
@@ -30,6 +32,16 @@ export const SystemVariable = 16
 export const Assign = 17
 /** A character, or the start of a literal without end, that the language does not have. */
 export const Bad = 18
+
+/** The kinds of tokens of one character. */
+export const singles = classesOf([
+  ["(", Open],
+  [")", Close],
+  [",", Comma],
+  [";", Semicolon],
+  ["[", Index],
+  ["]", Unindex]
+])
 
 /** Buffers for longer texts are given back after use. */
 const keptLength = 65_536

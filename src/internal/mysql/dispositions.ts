@@ -1,6 +1,24 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Disposition } from "../../Driver.js"
 import { ConfigurationError, EndpointUnavailable, TransactionClosed } from "../../RoutingError.js"
+import {
+  broken,
+  conflict,
+  dead,
+  failed,
+  full,
+  locked,
+  lost,
+  misconfigured,
+  notOpened,
+  refused,
+  shutdown,
+  timedOut,
+  unexplained,
+  unreachable,
+  unsent,
+  wrongRole
+} from "../dispositions.js"
 import { PasswordUnavailable } from "../password.js"
 
 /** What is known of an error: the server's number, the driver's code, the system call, the text. */
@@ -34,6 +52,9 @@ export interface DispositionRow {
   readonly disposition: Disposition
 }
 
+/** A member of a cluster that is up, but takes no statements now. */
+const notServing: Disposition = { ...shutdown, connection: "keep", outcome: "refused" }
+
 const networkCodes = ["ETIMEDOUT", "EHOSTUNREACH", "EHOSTDOWN", "ENETUNREACH", "ENETDOWN"]
 
 /**
@@ -44,18 +65,12 @@ export const rows: ReadonlyArray<DispositionRow> = [
   {
     what: "too many connections",
     errnos: [1040, 1203],
-    disposition: {
-      blame: "capacity",
-      connection: "destroy",
-      evidence: "hard",
-      outcome: "notSent",
-      readRetry: "elsewhere"
-    }
+    disposition: full
   },
   {
     what: "a user's hourly limit is reached",
     errnos: [1226],
-    disposition: { blame: "capacity", connection: "keep", evidence: "hard", outcome: "refused", readRetry: "elsewhere" }
+    disposition: { ...full, connection: "keep", outcome: "refused" }
   },
   {
     // The same numbers answer a statement that names what it may not use: there the endpoint is not to blame.
@@ -63,86 +78,44 @@ export const rows: ReadonlyArray<DispositionRow> = [
     phase: "connect",
     errnos: [1044, 1045, 1049, 1129, 1130, 2054, 2059],
     codes: ["AUTH_SWITCH_PLUGIN_ERROR", "MYSQL_CLEAR_PASSWORD_NOT_ENABLED"],
-    disposition: {
-      blame: "configuration",
-      connection: "destroy",
-      evidence: "hard",
-      outcome: "notSent",
-      readRetry: "elsewhere"
-    }
+    disposition: misconfigured
   },
   {
     what: "the server shuts down",
     errnos: [1053, 1077, 1078, 1079, 1080],
-    disposition: {
-      blame: "endpoint",
-      connection: "destroy",
-      evidence: "hard",
-      outcome: "unknown",
-      readRetry: "elsewhere"
-    }
+    disposition: shutdown
   },
   {
     what: "the server ended this connection",
     errnos: [1152, 1158, 1159, 1160, 1161, 1184, 1927, 3169, 4031],
-    disposition: {
-      blame: "connection",
-      connection: "destroy",
-      evidence: "soft",
-      outcome: "unknown",
-      readRetry: "elsewhere"
-    }
+    disposition: lost
   },
   {
     what: "connection lost",
     errnos: [2006, 2013, 2055],
     codes: ["PROTOCOL_CONNECTION_LOST", "ECONNRESET", "ECONNABORTED", "EPIPE"],
-    disposition: {
-      blame: "endpoint",
-      connection: "destroy",
-      evidence: "soft",
-      outcome: "unknown",
-      readRetry: "elsewhere"
-    }
+    disposition: broken
   },
   {
     what: "the network failed under an open connection",
     codes: networkCodes,
     syscalls: ["read", "write"],
-    disposition: {
-      blame: "endpoint",
-      connection: "destroy",
-      evidence: "soft",
-      outcome: "unknown",
-      readRetry: "elsewhere"
-    }
+    disposition: broken
   },
   {
     what: "a statement that was not sent before its connection was closed",
     codes: ["CONNECTION_CLOSED"],
-    disposition: {
-      blame: "connection",
-      connection: "destroy",
-      evidence: "none",
-      outcome: "notSent",
-      readRetry: "sameEndpoint"
-    }
+    disposition: dead
   },
   {
     what: "a parameter that cannot be bound",
     texts: ["bind parameters must"],
-    disposition: { blame: "statement", connection: "keep", evidence: "none", outcome: "notSent", readRetry: "none" }
+    disposition: unsent
   },
   {
     what: "destroyed by us: interrupted, or still running when the Layer closed",
     codes: ["CONNECTION_DESTROYED"],
-    disposition: {
-      blame: "connection",
-      connection: "destroy",
-      evidence: "none",
-      outcome: "unknown",
-      readRetry: "none"
-    }
+    disposition: { ...lost, evidence: "none", readRetry: "none" }
   },
   {
     what: "cannot connect",
@@ -157,123 +130,93 @@ export const rows: ReadonlyArray<DispositionRow> = [
       "HANDSHAKE_UNKNOWN_ERROR",
       ...networkCodes
     ],
-    disposition: {
-      blame: "endpoint",
-      connection: "destroy",
-      evidence: "hard",
-      outcome: "notSent",
-      readRetry: "elsewhere"
-    }
+    disposition: unreachable
   },
   {
     what: "no answer within mysql2's own timeout; the statement still runs",
     codes: ["PROTOCOL_SEQUENCE_TIMEOUT"],
-    disposition: {
-      blame: "endpoint",
-      connection: "destroy",
-      evidence: "soft",
-      outcome: "unknown",
-      readRetry: "elsewhere"
-    }
+    disposition: broken
   },
   {
     what: "lock wait timeout: the statement was undone, or the transaction where innodb_rollback_on_timeout is set",
     errnos: [1205],
     mayEndTransaction: true,
-    disposition: {
-      blame: "transaction",
-      connection: "keep",
-      evidence: "none",
-      outcome: "rolledBack",
-      readRetry: "sameEndpoint"
-    }
+    disposition: conflict
   },
   {
     what: "deadlock, failed certification or a changed snapshot: the transaction was rolled back",
     errnos: [1020, 1213, 1614, 3101],
     mayEndTransaction: true,
-    disposition: {
-      blame: "transaction",
-      connection: "keep",
-      evidence: "none",
-      outcome: "rolledBack",
-      readRetry: "sameEndpoint"
-    }
+    disposition: conflict
   },
   {
     what: "no room for another row lock: the transaction was rolled back",
     errnos: [1206],
     mayEndTransaction: true,
-    disposition: { blame: "statement", connection: "keep", evidence: "none", outcome: "rolledBack", readRetry: "none" }
+    disposition: failed
   },
   {
     what: "an error while the transaction was being committed",
     errnos: [1180, 3100],
-    disposition: { blame: "endpoint", connection: "destroy", evidence: "soft", outcome: "unknown", readRetry: "none" }
+    disposition: { ...broken, readRetry: "none" }
   },
   {
     what: "a group replication member is behind what the transaction asks for",
     errnos: [3797, 3798],
-    disposition: { blame: "role", connection: "keep", evidence: "none", outcome: "refused", readRetry: "primary" }
+    disposition: wrongRole
   },
   {
     what: "a lock that the statement would not wait for",
     errnos: [3058, 3572],
-    disposition: {
-      blame: "transaction",
-      connection: "keep",
-      evidence: "none",
-      outcome: "rolledBack",
-      readRetry: "none"
-    }
+    disposition: locked
   },
   {
     what: "the statement was killed",
     errnos: [1317],
-    disposition: { blame: "statement", connection: "keep", evidence: "none", outcome: "rolledBack", readRetry: "none" }
+    disposition: failed
   },
   {
     what: "the statement ran longer than the server allows",
     errnos: [1969, 3024],
-    disposition: { blame: "statement", connection: "keep", evidence: "soft", outcome: "rolledBack", readRetry: "none" }
+    disposition: timedOut
   },
   {
     what: "a write on a server or session that only reads",
     errnos: [1792, 1836],
-    disposition: { blame: "role", connection: "keep", evidence: "none", outcome: "refused", readRetry: "primary" }
+    disposition: wrongRole
   },
   {
     what: "a write on a server that was started or set read-only",
     errnos: [1290],
     texts: ["read-only", "read_only"],
-    disposition: { blame: "role", connection: "keep", evidence: "none", outcome: "refused", readRetry: "primary" }
+    disposition: wrongRole
   },
   {
     what: "a Galera or group replication node that does not serve",
     errnos: [1047],
     texts: ["wsrep"],
-    disposition: { blame: "endpoint", connection: "keep", evidence: "hard", outcome: "refused", readRetry: "elsewhere" }
+    disposition: notServing
   },
   {
     what: "a group replication member that is not online",
     errnos: [3092, 3093],
-    disposition: { blame: "endpoint", connection: "keep", evidence: "hard", outcome: "refused", readRetry: "elsewhere" }
+    disposition: notServing
   },
   {
     what: "a Vitess shard that does not serve",
     errnos: [1105],
     texts: ["no healthy tablet", "primary is not serving", "reparent"],
-    disposition: { blame: "endpoint", connection: "keep", evidence: "hard", outcome: "unknown", readRetry: "elsewhere" }
+    disposition: { ...notServing, outcome: "unknown" }
   },
   {
     what: "replication is broken",
     errnos: [1032, 1942, 1950],
-    disposition: { blame: "role", connection: "keep", evidence: "none", outcome: "unknown", readRetry: "none" }
+    disposition: { ...wrongRole, outcome: "unknown", readRetry: "none" }
   },
   {
     what: "a packet larger than the server takes",
     errnos: [1153],
-    disposition: { blame: "statement", connection: "destroy", evidence: "none", outcome: "refused", readRetry: "none" }
+    disposition: { ...refused, connection: "destroy" }
   },
   {
     // Syntax, names, privileges, options: found before the statement does anything.
@@ -300,77 +243,40 @@ export const rows: ReadonlyArray<DispositionRow> = [
       1305,
       1370
     ],
-    disposition: { blame: "statement", connection: "keep", evidence: "none", outcome: "refused", readRetry: "none" }
+    disposition: refused
   },
   {
     what: "the connection failed while it was being opened",
     phase: "connect",
-    disposition: {
-      blame: "endpoint",
-      connection: "destroy",
-      evidence: "soft",
-      outcome: "notSent",
-      readRetry: "elsewhere"
-    }
+    disposition: notOpened
   },
   {
     what: "mysql2 gave the connection up",
     fatal: true,
-    disposition: {
-      blame: "connection",
-      connection: "destroy",
-      evidence: "soft",
-      outcome: "unknown",
-      readRetry: "elsewhere"
-    }
+    disposition: lost
   }
 ]
 
-/** Any other answer of the server: data, constraints, errors raised by SQL. The statement was undone. */
-const statementFailed: Disposition = {
-  blame: "statement",
-  connection: "keep",
-  evidence: "none",
-  outcome: "rolledBack",
-  readRetry: "none"
-}
-
-/** An error that neither server nor network made, e.g. of a `typeCast` function, when the statement had run. */
-const notAnAnswer: Disposition = { ...statementFailed, outcome: "unknown" }
-
-const notConfigured: Disposition = {
-  blame: "configuration",
-  connection: "destroy",
-  evidence: "hard",
-  outcome: "notSent",
-  readRetry: "elsewhere"
-}
-
 /** Where passwords come from is down, not the server. */
-const noPassword: Disposition = { ...notConfigured, evidence: "soft" }
+const noPassword: Disposition = { ...misconfigured, evidence: "soft" }
 
 /** A statement whose transaction the server had ended before its turn came. */
-const transactionClosed: Disposition = {
-  blame: "transaction",
-  connection: "keep",
-  evidence: "none",
-  outcome: "notSent",
-  readRetry: "none"
-}
+const transactionClosed: Disposition = { ...unsent, blame: "transaction" }
 
 /** What an error means that a statement or `open` failed with. */
 export const disposition = (error: SqlError): Disposition => of(error.cause, "statement")
 
 /** What a driver's error means, in a phase. */
 export const of = (cause: unknown, phase: Facts["phase"]): Disposition => {
-  if (cause instanceof ConfigurationError) return notConfigured
+  if (cause instanceof ConfigurationError) return misconfigured
   if (cause instanceof PasswordUnavailable) return noPassword
   if (cause instanceof TransactionClosed) return transactionClosed
   if (cause instanceof EndpointUnavailable) return of(cause.cause, "connect")
   if (isSqlError(cause)) return of(cause.cause, phase)
   const facts = factsOf(cause, phase)
   const row = rowOf(facts)
-  if (row === undefined) return facts.errno === undefined ? notAnAnswer : statementFailed
+  // Any other answer of the server is about data, constraints, errors raised by SQL.
+  if (row === undefined) return facts.errno === undefined ? unexplained : failed
   // While connecting nothing of ours can have been carried out, whatever ended the attempt.
   return phase === "connect" ? { ...row.disposition, connection: "destroy", outcome: "notSent" } : row.disposition
 }

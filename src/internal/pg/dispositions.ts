@@ -5,74 +5,51 @@
 import { SqlError } from "@effect/sql/SqlError"
 import type { Disposition } from "../../Driver.js"
 import { EndpointUnavailable } from "../../RoutingError.js"
+import {
+  broken,
+  conflict,
+  dead,
+  failed,
+  full,
+  locked,
+  lost,
+  misconfigured,
+  notOpened,
+  refused,
+  shutdown,
+  timedOut,
+  unexplained,
+  unreachable,
+  wrongRole
+} from "../dispositions.js"
 import { PasswordUnavailable } from "../password.js"
 import { failedToConnect } from "./connect.js"
 
-/** The statement's own fault: it would fail anywhere. */
-const statement: Disposition = {
-  blame: "statement",
-  connection: "keep",
-  evidence: "none",
-  outcome: "rolledBack",
-  readRetry: "none"
-}
-
-/** The connection went while a statement was on its way. */
-const lost: Disposition = {
-  blame: "connection",
-  connection: "destroy",
-  evidence: "soft",
-  outcome: "unknown",
-  readRetry: "elsewhere"
-}
-
 /** The server ended an idle connection; the statement crossed the news. */
-const expired: Disposition = { ...lost, evidence: "none", readRetry: "sameEndpoint" }
-
-/** A client that had lost its connection was used: nothing left this process. */
-const dead: Disposition = { ...expired, outcome: "notSent" }
+const expired: Disposition = { ...dead, outcome: "unknown" }
 
 /** The server has forgotten a prepared statement, or what its result looked like. */
-const stalePlan: Disposition = { ...expired, outcome: "refused" }
+const stalePlan: Disposition = { ...dead, outcome: "refused" }
 
-/** The server is going away. */
-const shutdown: Disposition = { ...lost, blame: "endpoint", evidence: "hard" }
+/** The statement needs more than it may have, here or anywhere: `temp_file_limit` and the like. */
+const overLimit: Disposition = { ...failed, blame: "capacity" }
 
-/** The server failed at something that has nothing to do with the statement. */
-const broken: Disposition = { ...lost, blame: "endpoint" }
-
-const exhausted: Disposition = { ...statement, blame: "capacity", evidence: "soft", readRetry: "elsewhere" }
-
-/** Rolled back in favour of another transaction: to be tried again where it was. */
-const conflict: Disposition = { ...statement, blame: "transaction", readRetry: "sameEndpoint" }
+const exhausted: Disposition = { ...overLimit, evidence: "soft", readRetry: "elsewhere" }
 
 /** A standby had to choose between the read and replaying its primary. */
 const recoveryConflict: Disposition = { ...conflict, readRetry: "elsewhere" }
 
-/** Asked of a server that is not in the role for it. */
-const wrongRole: Disposition = { ...statement, blame: "role", outcome: "refused", readRetry: "primary" }
-
-/** The server refused the connection, or was not there. */
-const unreachable: Disposition = {
-  blame: "endpoint",
-  connection: "destroy",
-  evidence: "hard",
-  outcome: "notSent",
-  readRetry: "elsewhere"
-}
-
-const full: Disposition = { ...unreachable, blame: "capacity" }
-
-const misconfigured: Disposition = { ...unreachable, blame: "configuration" }
+/** A replica may not have replayed the DDL yet: its primary knows. */
+const unknownName: Disposition = { ...failed, readRetry: "primary" }
 
 /** SQLSTATEs of an error that a statement failed with. */
 export const bySqlState: { readonly [code: string]: Disposition } = {
   "08001": unreachable,
   "08004": unreachable,
   "08007": broken,
-  "0A000": statement,
+  "0A000": failed,
   "25006": wrongRole,
-  "25P02": { ...statement, outcome: "refused" },
+  "25P02": refused,
   "25P03": expired,
   "25P04": expired,
   "26000": stalePlan,
@@ -80,20 +57,18 @@ export const bySqlState: { readonly [code: string]: Disposition } = {
   "28P01": misconfigured,
   "3D000": misconfigured,
   "40001": conflict,
-  "40002": statement,
+  "40002": failed,
   "40003": broken,
   "40P01": conflict,
-  // A replica may not have replayed the DDL yet: its primary knows.
-  "42703": { ...statement, readRetry: "primary" },
-  "42883": { ...statement, readRetry: "primary" },
-  "42P01": { ...statement, readRetry: "primary" },
+  "42703": unknownName,
+  "42883": unknownName,
+  "42P01": unknownName,
   "53300": full,
-  // temp_file_limit and the like: the statement needs more than it may have, here or anywhere.
-  "53400": { ...exhausted, evidence: "none", readRetry: "none" },
-  "55000": statement,
-  "55006": { ...conflict, readRetry: "none" },
-  "55P03": { ...conflict, readRetry: "none" },
-  "57014": statement,
+  "53400": overLimit,
+  "55000": failed,
+  "55006": locked,
+  "55P03": locked,
+  "57014": failed,
   "57P01": shutdown,
   "57P02": shutdown,
   "57P03": unreachable,
@@ -137,12 +112,12 @@ export const bySqlStateAndText: ReadonlyArray<{
     disposition: stalePlan
   },
   { codes: ["0A000", "55000"], message: /hot standby|during recovery|recovery is in progress/, disposition: wrongRole },
-  { codes: ["57014"], message: /statement timeout/, disposition: { ...statement, evidence: "soft" } },
+  { codes: ["57014"], message: /statement timeout/, disposition: timedOut },
   // Our own cancels are never seen, because their statement was interrupted: somebody else's hit this one.
   {
     codes: ["57014"],
     message: /user request/,
-    disposition: { ...statement, blame: "connection", readRetry: "elsewhere" }
+    disposition: { ...failed, blame: "connection", readRetry: "elsewhere" }
   }
 ]
 
@@ -173,9 +148,6 @@ export const byDriverMessage: ReadonlyArray<{ readonly message: RegExp; readonly
   { message: /^Query read timeout$/, disposition: broken }
 ]
 
-/** An error of pg, or of what it was given (a parameter, a type parser), that is in no table. */
-export const unknownDriverError: Disposition = { ...statement, outcome: "unknown" }
-
 const timeout = /time(d )?out|not connected within/i
 
 /** What an error means that a statement, or opening a connection, failed with. */
@@ -187,17 +159,17 @@ export const of = (error: SqlError): Disposition => {
   const sqlState = severity === "" ? undefined : code
   if (atConnect || syscall === "connect" || syscall === "getaddrinfo") {
     if (sqlState !== undefined) return bySqlStateClassAtConnect[sqlState.slice(0, 2)] ?? misconfigured
-    return timeout.test(message) || code === "ETIMEDOUT" ? { ...unreachable, evidence: "soft" } : unreachable
+    return timeout.test(message) || code === "ETIMEDOUT" ? notOpened : unreachable
   }
   if (sqlState === undefined) {
     return bySocketCode[code] ??
       byDriverMessage.find((row) => row.message.test(message))?.disposition ??
-      unknownDriverError
+      unexplained
   }
   const told = bySqlStateAndText.find((row) =>
     row.codes.includes(sqlState) && (row.message.test(message) || row.routines?.includes(routine))
   )
-  const disposition = told?.disposition ?? bySqlState[sqlState] ?? bySqlStateClass[sqlState.slice(0, 2)] ?? statement
+  const disposition = told?.disposition ?? bySqlState[sqlState] ?? bySqlStateClass[sqlState.slice(0, 2)] ?? failed
   return severity === "FATAL" || severity === "PANIC" ? { ...disposition, connection: "destroy" } : disposition
 }
 

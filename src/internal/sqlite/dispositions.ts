@@ -1,29 +1,8 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import type { Disposition } from "../../Driver.js"
+import { dead, failed, misconfigured, refused, shutdown, unexplained, unsent, wrongRole } from "../dispositions.js"
 
-const ofStatement: Disposition = {
-  blame: "statement",
-  connection: "keep",
-  evidence: "none",
-  outcome: "refused",
-  readRetry: "none"
-}
-
-const ofFile: Disposition = {
-  blame: "endpoint",
-  connection: "destroy",
-  evidence: "hard",
-  outcome: "refused",
-  readRetry: "elsewhere"
-}
-
-const ofOpening: Disposition = {
-  blame: "configuration",
-  connection: "destroy",
-  evidence: "hard",
-  outcome: "notSent",
-  readRetry: "elsewhere"
-}
+const ofFile: Disposition = { ...shutdown, outcome: "refused" }
 
 /**
  * What SQLite's codes mean, as better-sqlite3 names them; a code without a row of its own means what the longest of its
@@ -31,39 +10,15 @@ const ofOpening: Disposition = {
  */
 export const byCode: { readonly [code: string]: Disposition } = {
   // The lock stayed taken for all of `busyTimeout`.
-  SQLITE_BUSY: {
-    blame: "transaction",
-    connection: "keep",
-    evidence: "none",
-    outcome: "refused",
-    readRetry: "elsewhere"
-  },
+  SQLITE_BUSY: { ...refused, blame: "transaction", readRetry: "elsewhere" },
   // The transaction has read what somebody else has changed since: it must begin anew before it may write.
-  SQLITE_BUSY_SNAPSHOT: {
-    blame: "transaction",
-    connection: "keep",
-    evidence: "none",
-    outcome: "refused",
-    readRetry: "none"
-  },
+  SQLITE_BUSY_SNAPSHOT: { ...refused, blame: "transaction" },
   // Never another connection, for there is no shared cache: the statement is in its own transaction's way.
-  SQLITE_LOCKED: ofStatement,
+  SQLITE_LOCKED: refused,
 
-  SQLITE_READONLY: {
-    blame: "role",
-    connection: "keep",
-    evidence: "none",
-    outcome: "refused",
-    readRetry: "primary"
-  },
+  SQLITE_READONLY: wrongRole,
   // The file was moved away or replaced; a new connection opens what is there now.
-  SQLITE_READONLY_DBMOVED: {
-    blame: "connection",
-    connection: "destroy",
-    evidence: "none",
-    outcome: "refused",
-    readRetry: "sameEndpoint"
-  },
+  SQLITE_READONLY_DBMOVED: { ...dead, outcome: "refused" },
   // Even a read would have to write first: to roll back or recover what a crash left, or to create the -shm file.
   SQLITE_READONLY_CANTINIT: ofFile,
   SQLITE_READONLY_CANTLOCK: ofFile,
@@ -74,73 +29,51 @@ export const byCode: { readonly [code: string]: Disposition } = {
   SQLITE_CANTOPEN: ofFile,
   SQLITE_CORRUPT: ofFile,
   // A damaged full-text or R-Tree index, in a file that is otherwise sound.
-  SQLITE_CORRUPT_VTAB: { ...ofStatement, readRetry: "elsewhere" },
+  SQLITE_CORRUPT_VTAB: { ...refused, readRetry: "elsewhere" },
   // During COMMIT, an I/O error leaves open whether the commit is on the disk.
   SQLITE_IOERR: { ...ofFile, outcome: "unknown" },
   SQLITE_NOTADB: ofFile,
   SQLITE_PROTOCOL: ofFile,
 
   // The handle is sound, and most reads need no room.
-  SQLITE_FULL: {
-    blame: "endpoint",
-    connection: "keep",
-    evidence: "soft",
-    outcome: "rolledBack",
-    readRetry: "elsewhere"
-  },
-  SQLITE_NOMEM: {
-    blame: "capacity",
-    connection: "keep",
-    evidence: "soft",
-    outcome: "rolledBack",
-    readRetry: "none"
-  },
+  SQLITE_FULL: { ...failed, blame: "endpoint", evidence: "soft", readRetry: "elsewhere" },
+  SQLITE_NOMEM: { ...failed, blame: "capacity", evidence: "soft" },
 
-  SQLITE_AUTH: ofStatement,
-  SQLITE_CONSTRAINT: ofStatement,
-  SQLITE_ERROR: ofStatement,
-  SQLITE_MISMATCH: ofStatement,
-  SQLITE_RANGE: ofStatement,
-  SQLITE_SCHEMA: ofStatement,
-  SQLITE_TOOBIG: ofStatement
+  SQLITE_AUTH: refused,
+  SQLITE_CONSTRAINT: refused,
+  SQLITE_ERROR: refused,
+  SQLITE_MISMATCH: refused,
+  SQLITE_RANGE: refused,
+  SQLITE_SCHEMA: refused,
+  SQLITE_TOOBIG: refused
 }
 
 /** What errors mean whose code does not tell, or that have none, by their message; the first that matches counts. */
 export const byMessage: ReadonlyArray<readonly [message: RegExp, meaning: Disposition]> = [
   // The file that ATTACH or VACUUM INTO names, not the database's own ("unable to open database file").
-  [/^unable to open database: /, ofStatement],
-  [/^The database connection is not open$/, {
-    blame: "connection",
-    connection: "destroy",
-    evidence: "none",
-    outcome: "notSent",
-    readRetry: "sameEndpoint"
-  }],
-  [/^Cannot open database because the directory does not exist$/, ofOpening],
-  [/^In-memory\/temporary databases cannot be readonly$/, ofOpening]
+  [/^unable to open database: /, refused],
+  [/^The database connection is not open$/, dead],
+  [/^Cannot open database because the directory does not exist$/, misconfigured],
+  [/^In-memory\/temporary databases cannot be readonly$/, misconfigured]
 ]
-
-/** Parameters that cannot be bound, more than one statement in a text, a handle that a stream keeps busy. */
-const ofCall: Disposition = { ...ofStatement, outcome: "notSent" }
-
-const unknown: Disposition = { ...ofStatement, outcome: "unknown" }
 
 /** What an error that a statement, or opening a file, failed with means. */
 export const disposition = (error: SqlError): Disposition => {
   const cause = rootOf(error)
-  if (!(cause instanceof Error)) return unknown
+  if (!(cause instanceof Error)) return unexplained
   const meaning = byMessage.find(([message]) => message.test(cause.message))
   if (meaning !== undefined) return meaning[1]
   const code = codeOf(cause)
   if (code !== undefined) return ofCode(code)
-  return cause instanceof TypeError || cause instanceof RangeError ? ofCall : unknown
+  // Parameters that cannot be bound, more than one statement in a text, a handle that a stream keeps busy.
+  return cause instanceof TypeError || cause instanceof RangeError ? unsent : unexplained
 }
 
 const ofCode = (code: string): Disposition => {
   const meaning = byCode[code]
   if (meaning !== undefined) return meaning
   const end = code.lastIndexOf("_")
-  return end < 0 ? unknown : ofCode(code.slice(0, end))
+  return end < 0 ? unexplained : ofCode(code.slice(0, end))
 }
 
 /** The driver's own error: an error of opening a file tells more, and carries it. */
