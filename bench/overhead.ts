@@ -2,6 +2,7 @@ import * as Reactivity from "@effect/experimental/Reactivity"
 import * as PgClient from "@effect/sql-pg/PgClient"
 import * as SqlClient from "@effect/sql/SqlClient"
 import type { Connection } from "@effect/sql/SqlConnection"
+import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import * as Scope from "effect/Scope"
@@ -22,8 +23,15 @@ const connection: Connection = {
 const statements = 400
 const batches = 120
 
-const time = async (runtime: Runtime.Runtime<never>, sql: SqlClient.SqlClient): Promise<number> => {
-  const one = Effect.suspend(() => sql`SELECT id, name FROM users WHERE id = ${1}`)
+const select = (sql: SqlClient.SqlClient) => sql`SELECT id, name FROM users WHERE id = ${1}`
+
+const transaction = (sql: SqlClient.SqlClient) =>
+  sql.withTransaction(sql`UPDATE users SET name = ${"a"} WHERE id = ${1}`)
+
+type Work = (sql: SqlClient.SqlClient) => Effect.Effect<unknown, SqlError>
+
+const time = async (runtime: Runtime.Runtime<never>, sql: SqlClient.SqlClient, work: Work): Promise<number> => {
+  const one = Effect.suspend(() => work(sql))
   const batch = Effect.repeatN(one, statements - 1)
   const start = process.hrtime.bigint()
   await Runtime.runPromise(runtime)(batch)
@@ -37,8 +45,8 @@ const clients = Effect.gen(function*() {
     spanAttributes: [["db.system.name", "fake"], ["server.address", "localhost"], ["server.port", 5432]]
   })
   const { driver } = fakeDriver()
-  const { client } = yield* Client.make(
-    {
+  const source: Client.DatabaseSource<object> = {
+    driver: {
       ...driver,
       dialect: "postgres",
       serverAttributes: () => [["server.address", "localhost"], ["server.port", 5432]],
@@ -48,10 +56,11 @@ const clients = Effect.gen(function*() {
           isUsable: () => true,
           inTransaction: () => false,
           ping: Effect.void,
-          onLost: () => {}
+          onLost: () => {},
+          positions: undefined
         })
     },
-    ["primary", "replica1", "replica2"].map((name, i) => ({
+    endpoints: ["primary", "replica1", "replica2"].map((name, i) => ({
       database: "main",
       name,
       role: i === 0 ? "primary" as const : "replica" as const,
@@ -59,12 +68,13 @@ const clients = Effect.gen(function*() {
       zone: undefined,
       config: {}
     })),
-    {}
-  )
+    policies: {}
+  }
+  const { client } = yield* Client.make([source], {})
   return { stock, client }
 })
 
-/** A statement with nothing behind it: what routing costs beside what it replaces. */
+/** A statement, and a transaction of one, with nothing behind it: what routing costs beside what it replaces. */
 export const run = async (): Promise<void> => {
   const scope = Effect.runSync(Scope.make())
   const { client, stock } = await Effect.runPromise(
@@ -72,14 +82,20 @@ export const run = async (): Promise<void> => {
   )
   const traced = await Effect.runPromise(Effect.runtime<never>())
   const untraced = await Effect.runPromise(Effect.runtime<never>().pipe(Effect.withTracerEnabled(false)))
-  for (const [name, runtime] of [["traced", traced], ["untraced", untraced]] as const) {
+  const rows = [
+    ["traced", traced, select, 0.6],
+    ["untraced", untraced, select, 0.6],
+    ["transaction_traced", traced, transaction, 1],
+    ["transaction_untraced", untraced, transaction, 1]
+  ] as const
+  for (const [name, runtime, work, most] of rows) {
     const ratios: Array<number> = []
     const routedTimes: Array<number> = []
     const stockTimes: Array<number> = []
     for (let i = 0; i < batches; i++) {
       // In turn, so that a busy moment of the machine hits both.
-      const stockTime = await time(runtime, stock)
-      const routedTime = await time(runtime, client)
+      const stockTime = await time(runtime, stock, work)
+      const routedTime = await time(runtime, client, work)
       if (i < batches / 4) continue
       stockTimes.push(stockTime)
       routedTimes.push(routedTime)
@@ -87,7 +103,7 @@ export const run = async (): Promise<void> => {
     }
     report("overhead", `stock_${name}`, "us", median(stockTimes) / 1000)
     report("overhead", `routed_${name}`, "us", median(routedTimes) / 1000)
-    report("overhead", `noop_${name}_ratio`, "x", median(ratios), { most: 0.6 })
+    report("overhead", `noop_${name}_ratio`, "x", median(ratios), { most })
   }
   await Effect.runPromise(Scope.close(scope, Effect.runSync(Effect.exit(Effect.void))))
 }

@@ -1,4 +1,4 @@
-const names = ["overhead", "classifier", "sqlite", "postgres", "mysql"]
+const names = ["overhead", "classifier", "pool", "rules", "strategies", "sqlite", "postgres", "mysql", "consistency"]
 
 const wanted = process.argv.slice(2).filter((argument) => !argument.startsWith("-"))
 const unknown = wanted.filter((name) => !names.includes(name))

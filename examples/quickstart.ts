@@ -6,7 +6,7 @@ import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as FileSystem from "@effect/platform/FileSystem"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { Console, Effect, Random } from "effect"
-import { RouteDecision } from "effect-sql-router"
+import { ReadConsistency, ReplicaStrategy, RouteDecision } from "effect-sql-router"
 import * as RoutedSqliteClient from "effect-sql-router/RoutedSqliteClient"
 import { placeOrders, report } from "./shop.js"
 
@@ -18,17 +18,19 @@ const main = Effect.gen(function*() {
     replicas: {
       replica1: { filename: `${directory}/replica1.db` },
       replica2: { filename: `${directory}/replica2.db`, weight: 2 }
-    }
+    },
+    // By latency and load, the default, no two runs would be alike.
+    strategy: ReplicaStrategy.weighted
   })
 
-  // SQLite has no replication of its own: here a backup does it.
+  // SQLite has no replication of its own: here a backup does it, after which the replicas have what was written.
   const replicate = Effect.flatMap(
     SqliteClient.SqliteClient,
     (client) => Effect.forEach(["replica1", "replica2"], (name) => client.backup(`${directory}/${name}.db`))
-  )
+  ).pipe(Effect.zipRight(ReadConsistency.forget))
 
   const [result, decisions] = yield* RouteDecision.capture(
-    Effect.zipRight(Effect.zipRight(placeOrders, replicate), report)
+    placeOrders.pipe(Effect.zipRight(report), Effect.zipRight(replicate), Effect.zipRight(report))
   ).pipe(Effect.provide(Database))
 
   yield* Console.log(result)

@@ -74,7 +74,7 @@ const pack = () => {
 /** The names under which the package's public modules are imported. */
 const subpaths = () =>
   readdirSync(path.join(packed, "dist"), { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".js") && !file.startsWith("internal/") && file !== "index.js")
+    .filter((file) => file.endsWith(".js") && !/^(internal|cli)\//.test(file) && file !== "index.js")
     .map((file) => `${packageJson.name}/${file.slice(0, -".js".length)}`)
     .toSorted()
 
@@ -93,6 +93,20 @@ const importAll = (names) => {
   run([process.execPath, "--input-type=module", "--eval", script], { cwd: scratch })
 }
 
+/**
+ * Runs a program that must end with a status and print a text.
+ *
+ * @param {ReadonlyArray<string>} command
+ * @param {number} status
+ * @param {string} text
+ */
+const expect = ([program = "", ...args], status, text) => {
+  const ended = spawnSync(program, args, { cwd: scratch, encoding: "utf8" })
+  if (ended.status !== status || !`${ended.stdout}${ended.stderr}`.includes(text)) {
+    throw new Failure(`${[program, ...args].join(" ")} ended with ${ended.status}\n${ended.stdout}${ended.stderr}`)
+  }
+}
+
 // What a project that installs the package meets: only the declared peers are there for it to import.
 const packageChecks = () => {
   const tarball = pack()
@@ -105,9 +119,13 @@ const packageChecks = () => {
   const peers = Object.keys(packageJson.peerDependencies)
   const isOptional = (/** @type {string} */ name) => packageJson.peerDependenciesMeta[name]?.optional === true
   link(peers.filter((name) => !isOptional(name)))
-  importAll([packageJson.name])
+  // No driver is needed to test without servers.
+  importAll([packageJson.name, ...modules.filter((name) => name.includes("/testing/"))])
+  const command = [process.execPath, path.join(packed, packageJson.bin["effect-sql-router"]), "explain"]
+  expect([...command, "--help"], 2, "npm install @effect/cli @effect/platform-node")
   link(peers.filter(isOptional))
   importAll([packageJson.name, ...modules])
+  expect([...command, "--dialect", "postgres", "SELECT 1"], 0, "a confirmed read")
 
   const internal = `${packageJson.name}/internal/client`
   const hidden = `await import("${internal}").then(() => process.exit(1), (error) => {
@@ -126,7 +144,8 @@ const packageChecks = () => {
     JSON.stringify({
       compilerOptions: {
         target: "ES2022",
-        lib: ["ES2023"],
+        // The types of @effect/platform name a browser's.
+        lib: ["ES2023", "DOM"],
         module: "NodeNext",
         strict: true,
         exactOptionalPropertyTypes: true,

@@ -7,11 +7,14 @@
 import type { Connection } from "@effect/sql/SqlConnection"
 import type { SqlError } from "@effect/sql/SqlError"
 import type * as Statement from "@effect/sql/Statement"
+import type * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
+import type { Either } from "effect/Either"
 import type { Scope } from "effect/Scope"
 import type { ConnectionPoolOptions } from "./ConnectionPool.js"
 import type { Dialect } from "./Dialect.js"
-import type { Access, Endpoint } from "./Endpoint.js"
+import type { Access, Endpoint, Role } from "./Endpoint.js"
+import type { ReplicationPosition } from "./ReplicationPosition.js"
 
 /**
  * One physical connection: @effect/sql's `Connection` and what a pool has to know of it.
@@ -32,7 +35,59 @@ export interface PhysicalConnection extends Connection {
   readonly ping: Effect.Effect<void, SqlError>
   /** Registers the one listener that is told when the connection is lost while nobody uses it. */
   readonly onLost: (listener: (cause: unknown) => void) => void
+  /** How answers bring the server's position without a round trip of its own; `undefined` where they cannot. */
+  readonly positions: AnsweredPositions | undefined
 }
+
+/**
+ * Positions that come with the answers to statements.
+ *
+ * After a commit, or a write outside a transaction: `expect("after")`, run it, `take()`. For a read that is worth
+ * something only if the server has got far enough: `expect("before")`, run it, `take()`, and drop the rows if the
+ * position is too low.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface AnsweredPositions {
+  /** Whether `expect("before")` is possible; if not, `take` gives nothing after it. */
+  readonly guards: boolean
+  /**
+   * Asks for the position with the answer to the next statement on this connection, a stream excepted. `after`: where
+   * the server stood when the statement had committed, or later, so who has reached it sees the statement's effects.
+   * `before`: where it stood when the statement had not begun, or earlier, so the statement sees all up to there.
+   */
+  readonly expect: (when: "before" | "after") => void
+  /** The position that came with the answer; `undefined` if none did, or it was taken before. */
+  readonly take: () => ReplicationPosition | undefined
+}
+
+/**
+ * What a server says of itself.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface ServerStatus {
+  /** `primary` if it takes writes now, whatever it is configured as. */
+  readonly role: Role
+  /**
+   * What it has committed, or replayed if it replicates from another server; `undefined` where it cannot be known.
+   */
+  readonly position: ReplicationPosition | undefined
+  /** Whether it receives what its own primary writes; `none` if it has none. */
+  readonly replication: "none" | "streaming" | "disconnected" | "unknown"
+  /** Another one after a restart of the server, which voids what was known of its position. */
+  readonly generation: string
+}
+
+/**
+ * How far a transaction is kept apart from those beside it: the four levels of SQL.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type IsolationLevel = "readUncommitted" | "readCommitted" | "repeatableRead" | "serializable"
 
 /**
  * How a transaction begins.
@@ -42,6 +97,27 @@ export interface PhysicalConnection extends Connection {
  */
 export interface TransactionMode {
   readonly access: Access
+  /** Default: what the server is set to. */
+  readonly isolation?: IsolationLevel | undefined
+  /** PostgreSQL: a serializable, read-only transaction first waits until it can no longer fail. */
+  readonly deferrable?: boolean | undefined
+  /** SQLite: when the transaction takes the lock that writing needs. */
+  readonly mode?: "deferred" | "immediate" | "exclusive" | undefined
+}
+
+/**
+ * The beginning of a transaction.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface Beginning {
+  /** What will be in force, as far as it is known. */
+  readonly mode: TransactionMode
+  /** Sent in this order. */
+  readonly texts: ReadonlyArray<string>
+  /** Sent after COMMIT or ROLLBACK, to leave the connection as it was. */
+  readonly after: ReadonlyArray<string>
 }
 
 /**
@@ -51,12 +127,52 @@ export interface TransactionMode {
  * @category models
  */
 export interface TransactionTexts {
-  readonly begin: (mode: TransactionMode) => string
+  /** How a transaction of this mode begins, or what this database cannot do of it. */
+  readonly begin: (mode: TransactionMode) => Either<Beginning, string>
+  /** The weakest level at which all statements of a transaction see one snapshot. */
+  readonly snapshot: IsolationLevel
   readonly commit: string
   readonly rollback: string
   readonly savepoint: (name: string) => string
   readonly releaseSavepoint: (name: string) => string
   readonly rollbackToSavepoint: (name: string) => string
+}
+
+/**
+ * Finds out what became of a transaction whose COMMIT was never answered.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface CommitTracking {
+  /** Asks, inside a transaction, for what its outcome can be asked by later; `undefined` where it has written nothing. */
+  readonly identify: (connection: PhysicalConnection) => Effect.Effect<string | undefined, SqlError>
+  /** Asks, on another connection of the primary, what became of it. */
+  readonly outcome: (
+    connection: PhysicalConnection,
+    id: string
+  ) => Effect.Effect<"committed" | "rolledBack" | "inProgress" | "unknown", SqlError>
+}
+
+/**
+ * The texts that change settings of a session.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface SessionTexts {
+  /** Whether settings made for the length of a transaction end with it. */
+  readonly endWithTransaction: boolean
+  /** Sets all of them in one statement; `undefined` if there are none. */
+  readonly set: (
+    settings: { readonly [name: string]: string },
+    scope: "session" | "transaction"
+  ) => readonly [sql: string, params: ReadonlyArray<unknown>] | undefined
+  /** Gives them back the values that they have in a new session, in one statement. */
+  readonly reset: (
+    names: ReadonlyArray<string>,
+    scope: "session" | "transaction"
+  ) => readonly [sql: string, params: ReadonlyArray<unknown>] | undefined
 }
 
 /**
@@ -105,8 +221,22 @@ export interface Driver<in Config> {
   /** Attributes that tell the server: `server.address`, `server.port`. */
   readonly serverAttributes: (config: Config) => ReadonlyArray<readonly [string, unknown]>
   readonly texts: TransactionTexts
-  /** Whether the raw answer to COMMIT says that the server rolled back instead. */
-  readonly commitWasRollback: (raw: unknown) => boolean
+  /** How settings of a session are changed; `undefined` where sessions have none. */
+  readonly session: SessionTexts | undefined
+  /** The setting that limits a statement's time on the server, with its value. */
+  readonly statementTimeout: (
+    connection: PhysicalConnection,
+    duration: Duration.Duration
+  ) => readonly [name: string, value: string] | undefined
+  /** Whether servers keep the comments of statements where somebody can read them. */
+  readonly comments: boolean
+  /**
+   * Whether the raw answer to COMMIT says that the server rolled back instead; `undefined` where none ever does, and COMMIT
+   * is sent like all transaction control, unprepared.
+   */
+  readonly commitWasRollback: ((raw: unknown) => boolean) | undefined
+  /** `undefined` where the server keeps no record of how transactions ended. */
+  readonly commitTracking: CommitTracking | undefined
   /**
    * Opens one physical connection. Closing its Scope with a success says good-bye to the server; with a failure or an
    * interruption it destroys the connection at once.
@@ -121,4 +251,22 @@ export interface Driver<in Config> {
   readonly readersBesideWriter: (config: Config) => boolean
   /** What an error that a statement or `open` failed with means. */
   readonly disposition: (error: SqlError) => Disposition
+  /** Whether its servers can tell positions; without, replicas are not asked how far they are. */
+  readonly tellsPositions: boolean
+  /** What the server says of itself: one round trip, and no privileges but those to connect. */
+  readonly status: (connection: PhysicalConnection) => Effect.Effect<ServerStatus, SqlError>
+  /**
+   * Where the server stands: what it has replayed, or, of a primary, a position that includes every commit so far.
+   * `undefined` where it cannot be known. One round trip.
+   */
+  readonly currentPosition: (connection: PhysicalConnection) => Effect.Effect<ReplicationPosition | undefined, SqlError>
+  /**
+   * Waits until a replica has replayed up to a position; `false` if it has not in time, or never will because its
+   * history is another. The connection is in use meanwhile.
+   */
+  readonly awaitPosition: (
+    connection: PhysicalConnection,
+    position: ReplicationPosition,
+    timeout: Duration.Duration
+  ) => Effect.Effect<boolean, SqlError>
 }

@@ -11,6 +11,7 @@ import type * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import type { ConfigError } from "effect/ConfigError"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import type * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { Scope } from "effect/Scope"
@@ -20,7 +21,14 @@ import * as Endpoints from "./internal/endpoints.js"
 import * as Entry from "./internal/entry.js"
 import * as Driver from "./internal/mysql/driver.js"
 import { type MysqlEndpointConfig, sharedNames } from "./internal/mysql/settings.js"
-import type { DatabaseEndpoints, RoutedSqlClient, RouterOptions } from "./RoutedSqlClient.js"
+import type {
+  DatabaseEndpoints,
+  OtherDatabases,
+  RoutedSqlClient,
+  RouterOptions,
+  WithKnownNames
+} from "./RoutedSqlClient.js"
+import { toSqlError } from "./RoutingError.js"
 
 export type {
   /**
@@ -40,7 +48,11 @@ export type {
  * @category models
  */
 export interface RoutedMysqlClientConfig
-  extends Partial<Omit<MysqlEndpointConfig, "url">>, DatabaseEndpoints<MysqlEndpointConfig>, RouterOptions
+  extends
+    Partial<Omit<MysqlEndpointConfig, "url">>,
+    DatabaseEndpoints<MysqlEndpointConfig>,
+    OtherDatabases<MysqlEndpointConfig>,
+    RouterOptions
 {}
 
 /**
@@ -57,21 +69,42 @@ export type Services = RoutedSqlClient | MysqlClient.MysqlClient | SqlClient.Sql
  * Its `config` is the primary's, without the password if that is an Effect. Fails with a `ConfigurationError` where an
  * endpoint's URL is malformed.
  *
+ * Rules may name its Databases only.
+ *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (
+export const make = <Main extends string = "main", Others extends string = never, Named extends string = never>(
+  options: WithKnownNames<RoutedMysqlClientConfig, Main, Others, Named>
+): Effect.Effect<RoutedSqlClient & MysqlClient.MysqlClient, SqlError, Scope | Reactivity.Reactivity> => makeOf(options)
+
+const makeOf = (
   options: RoutedMysqlClientConfig
 ): Effect.Effect<RoutedSqlClient & MysqlClient.MysqlClient, SqlError, Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
-    const endpoints = Endpoints.fromOptions<MysqlEndpointConfig>(options, Struct.pick(options, ...sharedNames))
-    yield* Effect.forEach(endpoints, Driver.settings, { discard: true })
-    const { config } = endpoints[0]!
-    const { client } = yield* Router.make(Driver.make(config), endpoints, options)
+    const [main, ...others] = yield* Either.mapLeft(
+      Endpoints.databases<MysqlEndpointConfig>(
+        options,
+        (_) => Struct.pick(_ as RoutedMysqlClientConfig, ...sharedNames)
+      ),
+      toSqlError
+    )
+    const sources = [yield* sourceOf(main), ...yield* Effect.forEach(others, sourceOf)] as const
+    const { config } = sources[0].endpoints[0]!
+    const { client } = yield* Router.make(sources, options)
     return Object.assign(client, {
       [MysqlClient.TypeId]: MysqlClient.TypeId as MysqlClient.TypeId,
       config: stockConfig(config)
     })
+  })
+
+const sourceOf = (
+  { database, path, policies, shared }: Endpoints.DatabaseOptions<MysqlEndpointConfig>
+): Effect.Effect<Router.DatabaseSource<MysqlEndpointConfig>, SqlError> =>
+  Effect.gen(function*() {
+    const endpoints = Endpoints.fromOptions<MysqlEndpointConfig>(database, shared)
+    yield* Effect.forEach(endpoints, (endpoint) => Driver.settings(endpoint, path), { discard: true })
+    return { driver: Driver.make(endpoints[0]!.config), endpoints, policies }
   })
 
 const stockConfig = ({ password, ...config }: MysqlEndpointConfig): MysqlClient.MysqlClientConfig =>
@@ -83,8 +116,21 @@ const stockConfig = ({ password, ...config }: MysqlEndpointConfig): MysqlClient.
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: RoutedMysqlClientConfig): Layer.Layer<Services, SqlError> =>
-  Entry.layer(make(options), MysqlClient.MysqlClient)
+export const layer = <Main extends string = "main", Others extends string = never, Named extends string = never>(
+  options: WithKnownNames<RoutedMysqlClientConfig, Main, Others, Named>
+): Layer.Layer<Services, SqlError> => Entry.layer(makeOf(options), MysqlClient.MysqlClient)
+
+/**
+ * Adds a Database, with a router of its own, to the router in the context: `database(name)` of that one gives it, until the
+ * Layer ends.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerDatabase = (
+  name: string,
+  options: Omit<RoutedMysqlClientConfig, "name">
+): Layer.Layer<never, SqlError, RoutedSqlClient> => Entry.layerDatabase(name, makeOf({ ...options, name }))
 
 /**
  * A routed client whose options are, wholly or in part, read from `Config`.
@@ -95,12 +141,12 @@ export const layer = (options: RoutedMysqlClientConfig): Layer.Layer<Services, S
 export const layerConfig = (
   config: Entry.Wrap<RoutedMysqlClientConfig>
 ): Layer.Layer<Services, ConfigError | SqlError> =>
-  Entry.layer(Effect.flatMap(Entry.unwrap(config), make), MysqlClient.MysqlClient)
+  Entry.layer(Effect.flatMap(Entry.unwrap(config), makeOf), MysqlClient.MysqlClient)
 
 /**
- * A routed client from `DATABASE_URL`, the primary's URL, and `DATABASE_REPLICA_URLS`, those of the replicas, separated
- * by commas; none if it is not set. The replicas are named `replica1`, `replica2` and so on. A comma inside a URL is
- * written `%2C`.
+ * A routed client from `DATABASE_URL`, the primary's URL, and `DATABASE_REPLICA_URLS`, those of the replicas, if it is
+ * set. Each may hold several, separated by commas: of several primaries the one that takes writes is used. They are named
+ * `primary`, `primary2`, and `replica1`, `replica2` and so on. A comma separates where another URL's scheme follows.
  *
  * @since 0.1.0
  * @category layers
@@ -109,10 +155,10 @@ export const layerDatabaseUrl = (
   options?: Omit<RoutedMysqlClientConfig, "primary" | "replicas">
 ): Layer.Layer<Services, ConfigError | SqlError> =>
   Entry.layer(
-    Effect.flatMap(Entry.databaseUrls, ({ primary, replicas }) =>
-      make({
+    Effect.flatMap(Entry.databaseUrls, ({ primaries: [first, ...others], replicas }) =>
+      makeOf({
         ...options,
-        primary: { url: primary },
+        primary: [{ url: first }, ...others.map((url) => ({ url }))],
         replicas: Entry.numbered(replicas.map((url) => ({ url })))
       })),
     MysqlClient.MysqlClient

@@ -19,14 +19,20 @@ import * as Redacted from "effect/Redacted"
 import type { Scope } from "effect/Scope"
 import * as Stream from "effect/Stream"
 import * as Struct from "effect/Struct"
-import type { Endpoint, EndpointOptions } from "./Endpoint.js"
+import type { EndpointOptions } from "./Endpoint.js"
 import * as Router from "./internal/client.js"
 import * as Endpoints from "./internal/endpoints.js"
 import * as Entry from "./internal/entry.js"
 import * as Driver from "./internal/pg/driver.js"
 import { type ListenEvent, make as makeListener } from "./internal/pg/listener.js"
 import { type PgEndpointConfig, read, settingNames, type Settings } from "./internal/pg/settings.js"
-import type { DatabaseEndpoints, RoutedSqlClient, RouterOptions } from "./RoutedSqlClient.js"
+import type {
+  DatabaseEndpoints,
+  OtherDatabases,
+  RoutedSqlClient,
+  RouterOptions,
+  WithKnownNames
+} from "./RoutedSqlClient.js"
 import { type ConfigurationError, toSqlError } from "./RoutingError.js"
 
 export type {
@@ -48,7 +54,11 @@ export type {
  * @category models
  */
 export interface RoutedPgClientConfig
-  extends Partial<PgEndpointConfig>, DatabaseEndpoints<PgEndpointConfig>, RouterOptions
+  extends
+    Partial<PgEndpointConfig>,
+    DatabaseEndpoints<PgEndpointConfig>,
+    OtherDatabases<PgEndpointConfig>,
+    RouterOptions
 {}
 
 export type {
@@ -101,20 +111,26 @@ export type Services = RoutedPgClient | RoutedSqlClient | PgClient.PgClient | Sq
  * Its `config` is the primary's, without the password if that is an Effect. Fails with a `ConfigurationError` where an
  * endpoint's URL is malformed.
  *
+ * Rules may name its Databases only.
+ *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (
+export const make = <Main extends string = "main", Others extends string = never, Named extends string = never>(
+  options: WithKnownNames<RoutedPgClientConfig, Main, Others, Named>
+): Effect.Effect<RoutedPgClient, SqlError, Scope | Reactivity.Reactivity> => makeOf(options)
+
+const makeOf = (
   options: RoutedPgClientConfig
 ): Effect.Effect<RoutedPgClient, SqlError, Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
-    const endpoints = yield* Effect.mapError(endpointsOf(options), toSqlError)
-    const primary = endpoints[0]!
-    const { client, usePrimary } = yield* Router.make(Driver.make(primary.config), endpoints, options)
-    const listenEvents = yield* makeListener(primary)
+    const sources = yield* Effect.mapError(sourcesOf(options), toSqlError)
+    const { endpoints } = sources[0]
+    const { client, primary, usePrimary } = yield* Router.make(sources, options)
+    const listenEvents = yield* makeListener(() => endpoints.find(({ name }) => name === primary())!)
     return Object.assign(client, {
       [PgClient.TypeId]: PgClient.TypeId as PgClient.TypeId,
-      config: stockConfig(primary.config),
+      config: stockConfig(endpoints[0]!.config),
       json: (value: unknown): Fragment => PgJson(value),
       listenEvents,
       listen: (channel: string) =>
@@ -127,19 +143,40 @@ export const make = (
     })
   })
 
-/** The endpoints, the primary first. URLs are read before shared settings join, so that an endpoint's own host counts. */
-const endpointsOf = (
+type Source = Router.DatabaseSource<Settings>
+
+const sourcesOf = (
   options: RoutedPgClientConfig
-): Either.Either<ReadonlyArray<Endpoint<Settings>>, ConfigurationError> =>
+): Either.Either<readonly [Source, ...ReadonlyArray<Source>], ConfigurationError> => {
+  const databases = Endpoints.databases<PgEndpointConfig>(
+    options,
+    (_) => Struct.pick(_ as PgEndpointConfig, ...settingNames)
+  )
+  return Either.gen(function*() {
+    const [main, ...others] = yield* databases
+    return [yield* sourceOf(main), ...yield* Either.all(others.map(sourceOf))] as const
+  })
+}
+
+/** The primaries are the first endpoints. URLs are read before shared settings join, so that an endpoint's own host counts. */
+const sourceOf = (
+  { database, path, policies, shared }: Endpoints.DatabaseOptions<PgEndpointConfig>
+): Either.Either<Source, ConfigurationError> =>
   Either.gen(function*() {
     const replicas: Record<string, Settings & EndpointOptions> = {}
-    for (const [name, config] of Object.entries(options.replicas ?? {})) {
-      replicas[name] = yield* read(config, `replicas.${name}.url`)
+    for (const [name, config] of Object.entries(database.replicas ?? {})) {
+      replicas[name] = yield* read(config, `${path}replicas.${name}.url`)
     }
-    return Endpoints.fromOptions<Settings>(
-      { name: options.name, primary: yield* read(options.primary, "primary.url"), replicas },
-      yield* read(Struct.pick(options, ...settingNames), "url")
+    const [first, ...rest] = Endpoints.primariesOf(database)
+    const primary = [
+      yield* read(first, `${path}primary.url`),
+      ...yield* Either.all(rest.map((own, i) => read(own, `${path}${Endpoints.primaryName(i + 1)}.url`)))
+    ] as const
+    const endpoints = Endpoints.fromOptions<Settings>(
+      { name: database.name, primary, replicas },
+      yield* read(shared, `${path}url`)
     )
+    return { driver: Driver.make(endpoints[0]!.config), endpoints, policies }
   })
 
 const stockConfig = ({ parameters: _parameters, password, ...config }: Settings): PgClient.PgClientConfig =>
@@ -170,7 +207,9 @@ const PgJson = Statement.custom<PgClient.PgCustom>("PgJson")
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: RoutedPgClientConfig): Layer.Layer<Services, SqlError> => provide(make(options))
+export const layer = <Main extends string = "main", Others extends string = never, Named extends string = never>(
+  options: WithKnownNames<RoutedPgClientConfig, Main, Others, Named>
+): Layer.Layer<Services, SqlError> => provide(makeOf(options))
 
 /**
  * A routed client whose options are, wholly or in part, read from `Config`.
@@ -192,12 +231,12 @@ export const layer = (options: RoutedPgClientConfig): Layer.Layer<Services, SqlE
  */
 export const layerConfig = (
   config: Entry.Wrap<RoutedPgClientConfig>
-): Layer.Layer<Services, ConfigError | SqlError> => provide(Effect.flatMap(Entry.unwrap(config), make))
+): Layer.Layer<Services, ConfigError | SqlError> => provide(Effect.flatMap(Entry.unwrap(config), makeOf))
 
 /**
- * A routed client from `DATABASE_URL`, the primary's URL, and `DATABASE_REPLICA_URLS`, those of the replicas, separated
- * by commas; none if it is not set. The replicas are named `replica1`, `replica2` and so on. A comma inside a URL is
- * written `%2C`.
+ * A routed client from `DATABASE_URL`, the primary's URL, and `DATABASE_REPLICA_URLS`, those of the replicas, if it is
+ * set. Each may hold several, separated by commas: of several primaries the one that takes writes is used. They are named
+ * `primary`, `primary2`, and `replica1`, `replica2` and so on. A comma separates where another URL's scheme follows.
  *
  * @since 0.1.0
  * @category layers
@@ -205,12 +244,36 @@ export const layerConfig = (
 export const layerDatabaseUrl = (
   options?: Omit<RoutedPgClientConfig, "primary" | "replicas" | "url">
 ): Layer.Layer<Services, ConfigError | SqlError> =>
-  provide(Effect.flatMap(Entry.databaseUrls, ({ primary, replicas }) =>
-    make({
+  provide(Effect.flatMap(Entry.databaseUrls, ({ primaries: [first, ...others], replicas }) =>
+    makeOf({
       ...options,
-      primary: { url: primary },
+      primary: [{ url: first }, ...others.map((url) => ({ url }))],
       replicas: Entry.numbered(replicas.map((url) => ({ url })))
     })))
+
+/**
+ * Adds a Database, with a router of its own, to the router in the context: `database(name)` of that one gives it, until the
+ * Layer ends.
+ *
+ * @example
+ * ```ts
+ * import { Layer } from "effect"
+ * import * as RoutedPgClient from "effect-sql-router/RoutedPgClient"
+ * import * as RoutedSqliteClient from "effect-sql-router/RoutedSqliteClient"
+ *
+ * const Main = RoutedPgClient.layer({ primary: { host: "primary.internal" } })
+ * const Databases = RoutedSqliteClient.layerDatabase("geography", { primary: { filename: "places.db" } }).pipe(
+ *   Layer.provideMerge(Main)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerDatabase = (
+  name: string,
+  options: Omit<RoutedPgClientConfig, "name">
+): Layer.Layer<never, SqlError, RoutedSqlClient> => Entry.layerDatabase(name, makeOf({ ...options, name }))
 
 const provide = <E>(client: Effect.Effect<RoutedPgClient, E, Scope | Reactivity.Reactivity>) =>
   Entry.layer(client, PgClient.PgClient, RoutedPgClient)

@@ -28,6 +28,7 @@ import type * as Layer from "effect/Layer"
 import type { Scope } from "effect/Scope"
 import * as Struct from "effect/Struct"
 import { CurrentConnectionPoolOptions } from "./ConnectionPool.js"
+import type { EndpointOptions } from "./Endpoint.js"
 import * as Router from "./internal/client.js"
 import * as Endpoints from "./internal/endpoints.js"
 import * as Entry from "./internal/entry.js"
@@ -35,7 +36,14 @@ import type { SqliteConnection } from "./internal/sqlite/connection.js"
 import * as Driver from "./internal/sqlite/driver.js"
 import * as Settings from "./internal/sqlite/settings.js"
 import { parse } from "./internal/sqlite/url.js"
-import type { DatabaseEndpoints, RoutedSqlClient, RouterOptions } from "./RoutedSqlClient.js"
+import type {
+  DatabaseEndpoints,
+  OtherDatabases,
+  RoutedSqlClient,
+  RouterOptions,
+  WithKnownNames
+} from "./RoutedSqlClient.js"
+import { ConfigurationError, toSqlError } from "./RoutingError.js"
 
 export type {
   /**
@@ -58,8 +66,12 @@ export interface RoutedSqliteClientConfig
   extends
     Partial<Omit<Settings.SqliteEndpointConfig, "filename">>,
     DatabaseEndpoints<Settings.SqliteEndpointConfig>,
+    OtherDatabases<Settings.SqliteEndpointConfig>,
     RouterOptions
-{}
+{
+  /** One file: there is nothing that a file could fail over to. */
+  readonly primary: Settings.SqliteEndpointConfig & EndpointOptions
+}
 
 /**
  * What the layers provide.
@@ -76,22 +88,34 @@ const defaultMaxReaders = 4
  * Makes a routed client whose connections end with the Scope. Its `config`, `export` and `backup` are the primary's;
  * an extension is loaded into every connection. Fails with a `ConfigurationError` where a setting is invalid.
  *
+ * Rules may name its Databases only.
+ *
  * @since 0.1.0
  * @category constructors
  */
-export const make = (
+export const make = <Main extends string = "main", Others extends string = never, Named extends string = never>(
+  options: WithKnownNames<RoutedSqliteClientConfig, Main, Others, Named>
+): Effect.Effect<RoutedSqlClient & SqliteClient.SqliteClient, SqlError, Scope | Reactivity.Reactivity> =>
+  makeOf(options)
+
+const makeOf = (
   options: RoutedSqliteClientConfig
 ): Effect.Effect<RoutedSqlClient & SqliteClient.SqliteClient, SqlError, Scope | Reactivity.Reactivity> =>
   Effect.gen(function*() {
-    const endpoints = Endpoints.fromOptions<Settings.SqliteEndpointConfig>(
-      options,
-      Struct.pick(options, ...Settings.sharedNames)
+    const [main, ...others] = yield* Either.mapLeft(
+      Endpoints.databases<Settings.SqliteEndpointConfig>(
+        options,
+        (_) => Struct.pick(_ as RoutedSqliteClientConfig, ...Settings.sharedNames)
+      ),
+      toSqlError
     )
-    yield* Effect.forEach(endpoints, Settings.decode, { discard: true })
+    const { driver, endpoints, policies } = yield* sourceOf(main)
     const primary = endpoints[0]!
-    const driver = yield* Driver.make(primary.config)
     const max = options.pool?.max ?? (yield* CurrentConnectionPoolOptions).max ?? defaultMaxReaders
-    const { client, usePrimary } = yield* Router.make(driver, endpoints, { ...options, pool: { ...options.pool, max } })
+    const { client, usePrimary } = yield* Router.make(
+      [{ driver, endpoints, policies }, ...yield* Effect.forEach(others, sourceOf)],
+      { ...options, pool: { ...options.pool, max } }
+    )
     const onPrimary = <A>(use: (connection: SqliteConnection) => Effect.Effect<A, SqlError>) =>
       // What the router lends was opened by this driver.
       usePrimary((connection) => use(connection as SqliteConnection))
@@ -108,14 +132,40 @@ export const make = (
     })
   })
 
+const sourceOf = (
+  { database, path, policies, shared }: Endpoints.DatabaseOptions<Settings.SqliteEndpointConfig>
+) =>
+  Effect.gen(function*() {
+    if (Endpoints.primariesOf(database).length > 1) {
+      const problem = "a file does not fail over to another: give one, and the others as replicas"
+      yield* Effect.fail(toSqlError(new ConfigurationError({ path: `${path}primary`, problem })))
+    }
+    const endpoints = Endpoints.fromOptions<Settings.SqliteEndpointConfig>(database, shared)
+    yield* Effect.forEach(endpoints, Settings.decode, { discard: true })
+    return { driver: yield* Driver.make(endpoints[0]!.config), endpoints, policies }
+  })
+
 /**
  * A routed client with fixed options; each call opens connections of its own.
  *
  * @since 0.1.0
  * @category layers
  */
-export const layer = (options: RoutedSqliteClientConfig): Layer.Layer<Services, SqlError> =>
-  Entry.layer(make(options), SqliteClient.SqliteClient)
+export const layer = <Main extends string = "main", Others extends string = never, Named extends string = never>(
+  options: WithKnownNames<RoutedSqliteClientConfig, Main, Others, Named>
+): Layer.Layer<Services, SqlError> => Entry.layer(makeOf(options), SqliteClient.SqliteClient)
+
+/**
+ * Adds a Database, with a router of its own, to the router in the context: `database(name)` of that one gives it, until the
+ * Layer ends.
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerDatabase = (
+  name: string,
+  options: Omit<RoutedSqliteClientConfig, "name">
+): Layer.Layer<never, SqlError, RoutedSqlClient> => Entry.layerDatabase(name, makeOf({ ...options, name }))
 
 /**
  * A routed client whose options are read from `Config`.
@@ -126,7 +176,7 @@ export const layer = (options: RoutedSqliteClientConfig): Layer.Layer<Services, 
 export const layerConfig = (
   config: Entry.Wrap<RoutedSqliteClientConfig>
 ): Layer.Layer<Services, ConfigError.ConfigError | SqlError> =>
-  Entry.layer(Effect.flatMap(Entry.unwrap(config), make), SqliteClient.SqliteClient)
+  Entry.layer(Effect.flatMap(Entry.unwrap(config), makeOf), SqliteClient.SqliteClient)
 
 /**
  * A routed client from `DATABASE_URL`, the primary's file, and `DATABASE_REPLICA_URLS`, those of the replicas, separated
@@ -141,7 +191,7 @@ export const layerDatabaseUrl = (
 ): Layer.Layer<Services, ConfigError.ConfigError | SqlError> =>
   Entry.layer(
     Effect.flatMap(urls, ({ primary, replicas }) =>
-      make({
+      makeOf({
         ...options,
         primary: { filename: primary },
         replicas: Entry.numbered(replicas.map((filename) => ({ filename })))

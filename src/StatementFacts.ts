@@ -128,6 +128,11 @@ export interface SessionEffect {
     | "large object"
     | "diagnostics"
   readonly change: "sets" | "reads" | "ends"
+  /**
+   * How long what it sets lasts; always `session` for what it reads or ends. `transaction` only where the text leaves no
+   * doubt: `SET LOCAL` of PostgreSQL, `set_config(…, true)`, `CREATE TEMP TABLE … ON COMMIT DROP`, …
+   */
+  readonly until: "session" | "transaction"
   /** Which one, as written; `undefined` for all of them, or where there is but one. */
   readonly name: string | undefined
 }
@@ -179,6 +184,10 @@ export interface StatementFacts extends Verdict {
   /**
    * What the outermost WHERE demands of all rows; empty where OR, NOT or a set operation leave room. With a table, it is
    * sound to say: no other value of the column is concerned in this use of the table. Subqueries are not concerned.
+   *
+   * Of an INSERT with a list of columns and VALUES (or MySQL's SET), the values that its rows have in a column, if each of
+   * them is a literal or a parameter. None where another row may be touched or a value changed: ON CONFLICT DO UPDATE, ON
+   * DUPLICATE KEY UPDATE, INSERT OR REPLACE, OVERRIDING, MySQL's INSERT IGNORE. What a trigger does is not seen.
    */
   readonly equalities: ReadonlyArray<Equality>
   readonly locks: ReadonlyArray<RowLock>

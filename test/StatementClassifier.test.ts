@@ -99,7 +99,9 @@ const equalities = (sql: string, dialect: Dialect = "postgres", options?: Statem
 describe("the equalities of a statement", () => {
   it("tell the column, its table, and literals or the index of parameters", () => {
     assert.deepStrictEqual(
-      equalities("SELECT * FROM t WHERE a = $2 AND 'it''s' = b AND t.c IN (1, -2.5, $1::int) AND d = true"),
+      equalities(
+        "SELECT * FROM t WHERE a = $2 AND 'it''s' = b AND t.c IN (1, -2.5, $1::int) AND d = true AND e = 'xy'::char"
+      ),
       [
         "t.a = $1",
         "t.b = \"it's\"",
@@ -170,6 +172,7 @@ describe("the equalities of a statement", () => {
     assert.deepStrictEqual(equalities("SELECT 1 FROM t WHERE b IN (SELECT c FROM u WHERE a = 1)"), [])
     assert.deepStrictEqual(equalities("SELECT 1 FROM t HAVING a = 1"), [])
     assert.deepStrictEqual(equalities("INSERT INTO t SELECT 1 FROM u WHERE a = 1"), [])
+    assert.deepStrictEqual(equalities("SELECT 1 FROM t WHERE a = 1 /*!50000 OR b = 2 */", "mysql"), [])
     assert.deepStrictEqual(equalities("SELECT 1 FROM t WHERE a = 1 || b = 2 AND c = 3", "mysql"), [])
     assert.deepStrictEqual(equalities("SELECT 1 FROM t WHERE a = 1 XOR b = 2", "mysql"), [])
   })
@@ -188,6 +191,107 @@ describe("the equalities of a statement", () => {
     assert.deepStrictEqual(equalities(sql, "mysql"), [])
     assert.deepStrictEqual(equalities(sql, "mysql", { ansiQuotes: false }), ["t.a = \"x\""])
     assert.deepStrictEqual(equalities(sql, "mysql", { ansiQuotes: true }), [])
+  })
+
+  it("of an INSERT are the values of its rows, where all are literals or parameters", () => {
+    const sql =
+      "INSERT INTO s.t AS x (a, \"B\", c, d) VALUES (1, $1, lower('x'), 'y'), (2, $2, 'x', DEFAULT) RETURNING a"
+    assert.deepStrictEqual(equalities(sql), ["t.a = 1 | 2", "t.B = $0 | $1"])
+    assert.deepStrictEqual(equalities("INSERT INTO t (a, b) VALUES ((SELECT max(a) FROM u), $1)"), ["t.b = $0"])
+    assert.deepStrictEqual(equalities("INSERT INTO t (a) VALUES ($1::int) ON CONFLICT DO NOTHING"), ["t.a = $0"])
+    assert.deepStrictEqual(equalities("INSERT LOW_PRIORITY t (a) VALUE (?), (?)", "mysql"), ["t.a = $0 | $1"])
+    assert.deepStrictEqual(equalities("INSERT INTO t SET a = ?, t.b = 'x', c = NOW(), d = -1", "mysql"), [
+      "t.a = $0",
+      "t.b = \"x\"",
+      "t.d = -1"
+    ])
+    assert.deepStrictEqual(equalities("INSERT OR IGNORE INTO t (a) VALUES (?1)", "sqlite"), ["t.a = $0"])
+  })
+
+  it.each<[Dialect, string]>([
+    ["postgres", "INSERT INTO t VALUES (1)"],
+    ["postgres", "INSERT INTO t (a) SELECT 1"],
+    ["postgres", "INSERT INTO t (a) (SELECT 1)"],
+    ["postgres", "INSERT INTO t DEFAULT VALUES"],
+    ["postgres", "INSERT INTO t (a) VALUES (1) ON CONFLICT (a) DO UPDATE SET b = 2"],
+    ["postgres", "INSERT INTO t (a) OVERRIDING USER VALUE VALUES (1)"],
+    ["postgres", "INSERT INTO t (a[1]) VALUES (1)"],
+    ["postgres", "INSERT INTO t (a.b) VALUES (1)"],
+    ["postgres", "INSERT INTO t (a) VALUES (1 + 1)"],
+    ["postgres", "INSERT INTO t (a) VALUES (1), (DEFAULT)"],
+    ["postgres", "INSERT INTO t (a) VALUES (1), (NULL)"],
+    ["postgres", "INSERT INTO t (a) VALUES (1, 2)"],
+    ["postgres", "INSERT INTO t (a) VALUES (1) RETURNING (SELECT count(*) FROM t)"],
+    ["postgres", "WITH d AS (DELETE FROM t) INSERT INTO t (a) VALUES (1)"],
+    ["mysql", "INSERT INTO t (a) VALUES (1) ON DUPLICATE KEY UPDATE b = 2"],
+    ["mysql", "INSERT INTO t (a) VALUES (1) AS n ON DUPLICATE KEY UPDATE b = n.a"],
+    ["mysql", "INSERT INTO t SET a = 1 ON DUPLICATE KEY UPDATE b = 2"],
+    ["mysql", "INSERT IGNORE INTO t (a) VALUES (1)"],
+    ["mysql", "INSERT INTO t PARTITION (p) (a) VALUES (1)"],
+    ["mysql", "INSERT INTO t (a) VALUES (/*!50000 2 + */ 1)"],
+    ["mysql", "INSERT INTO t () VALUES ()"],
+    ["mysql", "INSERT INTO t SET a = 1, a = 2"],
+    ["mysql", "REPLACE INTO t (a) VALUES (1)"],
+    ["sqlite", "INSERT OR REPLACE INTO t (a) VALUES (1)"],
+    ["sqlite", "REPLACE INTO t (a) VALUES (1)"],
+    ["sqlite", "INSERT INTO t (a, A) VALUES (1, 2)"],
+    ["sqlite", "INSERT INTO t (a) VALUES (1) ON CONFLICT DO UPDATE SET a = 2"]
+  ])("of an INSERT are none where a value may be another, or another row be touched: %s %s", (dialect, sql) => {
+    assert.deepStrictEqual(equalities(sql, dialect), [])
+  })
+
+  it("of an INSERT hold for every row that a server inserts", () => {
+    const database = new Sqlite(":memory:")
+    database.exec("CREATE TABLE t (a, b, c DEFAULT 7, UNIQUE (a))")
+    database.exec("CREATE TABLE u (a)")
+    database.exec("INSERT INTO u VALUES (5), (6)")
+    const item = fc.constantFrom(
+      "1",
+      "2",
+      "-3",
+      "'x'",
+      "'it''s'",
+      "NULL",
+      "1 + 1",
+      "(2)",
+      "(SELECT max(a) FROM u)",
+      "a"
+    )
+    const conflict = fc.constantFrom("", "", "ON CONFLICT DO NOTHING", "ON CONFLICT (a) DO UPDATE SET c = 9, a = b")
+    const insert = fc.record({
+      verb: fc.constantFrom("INSERT INTO", "INSERT OR REPLACE INTO", "REPLACE INTO", "INSERT OR IGNORE INTO"),
+      columns: fc.constantFrom("(a, b)", "(b, a)", "(b, \"c\")", "(a, a)", ""),
+      rows: fc.array(fc.tuple(item, item), { minLength: 1, maxLength: 3 }),
+      conflict,
+      returning: fc.constantFrom("", " RETURNING a")
+    })
+    let found = 0
+    fc.assert(
+      fc.property(insert, ({ columns, conflict, returning, rows, verb }) => {
+        const sql = `${verb} t ${columns} VALUES ${
+          rows.map((row) => `(${row.join(", ")})`).join(", ")
+        } ${conflict}${returning}`
+        const told = classify("sqlite", sql).equalities
+        if (told.length === 0) return
+        database.exec("DELETE FROM t")
+        database.exec("INSERT INTO t (a, b, c) VALUES (1, 100, 100)")
+        try {
+          if (returning === "") database.prepare(sql).run()
+          else database.prepare(sql).all()
+        } catch {
+          return
+        }
+        found++
+        const all = database.prepare("SELECT a, b, c FROM t WHERE b IS NOT 100 OR a IS NOT 1").all()
+        for (const { column, values } of told) {
+          const allowed = values.map((value) => value._tag === "Literal" ? value.value : undefined)
+          for (const row of all as ReadonlyArray<Record<string, unknown>>) assert.include(allowed, row[column], sql)
+        }
+      }),
+      { numRuns: 3000 }
+    )
+    assert.isAbove(found, 200)
+    database.close()
   })
 
   it("hold for every row that a server finds", () => {
@@ -332,11 +436,12 @@ describe("what else is told of a statement", () => {
     )
   })
 
+  const effects = (dialect: Dialect, sql: string) =>
+    classify(dialect, sql).sessionEffects.map(({ change, name, state }) =>
+      `${change} ${state}${name === undefined ? "" : ` ${name}`}`
+    )
+
   it("the session state it touches", () => {
-    const effects = (dialect: Dialect, sql: string) =>
-      classify(dialect, sql).sessionEffects.map(({ change, name, state }) =>
-        `${change} ${state}${name === undefined ? "" : ` ${name}`}`
-      )
     assert.deepStrictEqual(effects("postgres", "SET LOCAL work_mem = '1MB'"), ["sets setting work_mem"])
     assert.deepStrictEqual(effects("postgres", "RESET ALL"), ["ends setting"])
     assert.deepStrictEqual(effects("postgres", "CREATE TEMP TABLE IF NOT EXISTS a (b int)"), [
@@ -366,6 +471,50 @@ describe("what else is told of a statement", () => {
     assert.deepStrictEqual(effects("mysql", "SELECT NEXT VALUE FOR s"), ["sets generated value"])
     assert.deepStrictEqual(effects("sqlite", "SELECT changes()"), ["reads row count"])
     assert.deepStrictEqual(effects("postgres", "SELECT 1"), [])
+  })
+
+  it.each<[Dialect, string, ReadonlyArray<string>]>([
+    ["postgres", "SET a = 1", ["session"]],
+    ["postgres", "SET SESSION a = 1", ["session"]],
+    ["postgres", "SET LOCAL a = 1", ["transaction"]],
+    ["postgres", "SET TRANSACTION READ ONLY", ["transaction"]],
+    ["postgres", "SET CONSTRAINTS ALL DEFERRED", ["transaction"]],
+    ["postgres", "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", ["session"]],
+    ["postgres", "RESET a", ["session"]],
+    ["postgres", "SELECT set_config('a.b', lower('x'), true)", ["transaction"]],
+    ["postgres", "SELECT set_config('a.b', 'x', false)", ["session"]],
+    ["postgres", "SELECT set_config('a.b', 'x', $1)", ["session"]],
+    ["postgres", "SELECT pg_advisory_lock(1), pg_try_advisory_xact_lock(2)", ["session", "transaction"]],
+    ["postgres", "CREATE TEMP TABLE a (b int)", ["session"]],
+    ["postgres", "CREATE TEMP TABLE a (b int) ON COMMIT DELETE ROWS", ["session"]],
+    ["postgres", "CREATE TEMP TABLE a ON COMMIT DROP AS SELECT 1", ["transaction"]],
+    ["postgres", "SELECT 1 AS b INTO TEMP TABLE a", ["session"]],
+    ["postgres", "LOCK TABLE a", ["transaction"]],
+    ["postgres", "DECLARE c CURSOR FOR SELECT 1", ["transaction"]],
+    ["postgres", "DECLARE c CURSOR WITHOUT HOLD FOR SELECT 1", ["transaction"]],
+    ["postgres", "DECLARE c CURSOR WITH HOLD FOR SELECT 1", ["session"]],
+    ["postgres", "BEGIN; SET LOCAL a = 1; SET b = 2; COMMIT", ["transaction", "session"]],
+    ["mysql", "SET LOCAL a = 1", ["session"]],
+    ["mysql", "SET TRANSACTION READ ONLY", ["session"]],
+    ["mysql", "SET LOCAL TRANSACTION READ ONLY", ["session"]],
+    ["mysql", "LOCK TABLES a READ", ["session"]],
+    ["sqlite", "CREATE TEMP TABLE a (b)", ["session"]]
+  ])("how long what it sets lasts: %s %s", (dialect, sql, until) => {
+    assert.deepStrictEqual(classify(dialect, sql).sessionEffects.map((effect) => effect.until), until)
+  })
+
+  it("no session state where a name, an account or a routine's body only looks like it", () => {
+    for (
+      const sql of [
+        "CREATE TRIGGER a BEFORE INSERT ON t FOR EACH ROW SET @a = 1",
+        "CREATE DEFINER = `a`@`b` VIEW v AS SELECT 1",
+        "GRANT SELECT ON a.* TO 'u'@'h'",
+        "SET PASSWORD FOR 'u'@'h' = 'x'"
+      ]
+    ) assert.deepStrictEqual(classify("mysql", sql).sessionEffects, [], sql)
+    assert.deepStrictEqual(effects("mysql", "CREATE TABLE a AS SELECT @b"), ["reads user variable @b"])
+    assert.deepStrictEqual(effects("mysql", "UPDATE s SET id = LAST_INSERT_ID(id + 1)"), ["sets generated value"])
+    assert.deepStrictEqual(effects("mysql", "SHOW COUNT(*) WARNINGS"), ["reads diagnostics count"])
   })
 
   it("how a transaction begins and ends", () => {

@@ -12,7 +12,6 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { RuntimeFiber } from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
-import { globalValue } from "effect/GlobalValue"
 import type { Scope } from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 
@@ -66,6 +65,10 @@ export const withClientSpan = <A, E, R>(
 export const now = (fiber: Fiber): bigint =>
   Context.get(fiber.currentDefaultServices, Clock.Clock).unsafeCurrentTimeNanos()
 
+/** The time of the fiber's clock, in milliseconds since 1970. */
+export const nowMillis = (fiber: Fiber): number =>
+  Context.get(fiber.currentDefaultServices, Clock.Clock).unsafeCurrentTimeMillis()
+
 /** The span of a stream's statement: it ends with the stream's Scope. */
 export const scopedClientSpan = (name: string): Effect.Effect<Tracer.Span, never, Scope> =>
   Effect.makeSpanScoped(name, spanOptions)
@@ -80,6 +83,13 @@ export const currentTransformer = (fiber: Fiber): Statement.Statement.Transforme
 export const unsafeService = <I, S>(fiber: Fiber, tag: Context.Tag<I, S>): S | undefined =>
   fiber.currentContext.unsafeMap.get(tag.key)
 
+/**
+ * Sets a fiber-local of the running fiber, at once. Its class has had the method since Effect 3.0, its interface has not; an
+ * Effect that sets it could be interrupted between a write and the note that it happened.
+ */
+export const setFiberRef = <A>(fiber: Fiber, ref: FiberRef.FiberRef<A>, value: A): void =>
+  (fiber as unknown as { setFiberRef(ref: FiberRef.FiberRef<A>, value: A): void }).setFiberRef(ref, value)
+
 /** The connection of the transaction, of whichever client, that the fiber is in. */
 export const announcedTransaction = (fiber: Fiber): Connection | undefined =>
   unsafeService(fiber, SqlClient.TransactionConnection)?.[0]
@@ -87,17 +97,11 @@ export const announcedTransaction = (fiber: Fiber): Connection | undefined =>
 /** Whether the fiber wants 64-bit integers as `bigint`. */
 export const safeIntegers = (fiber: Fiber): boolean => Context.get(fiber.currentContext, SqlClient.SafeIntegers)
 
-/** A tag that no other router has. */
-export const uniqueTag = <S>(name: string): Context.Tag<never, S> =>
-  Context.GenericTag<never, S>(`effect-sql-router/${name}/${uniqueTags.next++}`)
-
-const uniqueTags = globalValue("effect-sql-router/uniqueTags", () => ({ next: 0 }))
-
 /** Runs an effect inside a transaction: found by `tag`, announced to others, with the transaction's span as parent. */
 export const inTransaction = <A, E, R, S>(
   effect: Effect.Effect<A, E, R>,
   fiber: Fiber,
-  tag: Context.Tag<never, S>,
+  tag: Context.Tag<any, S>,
   frame: S,
   announced: readonly [connection: Connection, depth: number],
   span: Tracer.Span
@@ -105,12 +109,28 @@ export const inTransaction = <A, E, R, S>(
   Effect.locally(
     effect,
     FiberRef.currentContext,
-    fiber.currentContext.pipe(
-      Context.add(tag, frame),
-      Context.add(SqlClient.TransactionConnection, announced),
-      Context.add(Tracer.ParentSpan, span)
-    ) as Context.Context<never>
+    Context.add(insideTransaction(fiber.currentContext, tag, frame, announced), Tracer.ParentSpan, span)
   )
+
+/** A context inside a transaction. */
+export const insideTransaction = <R, S>(
+  context: Context.Context<R>,
+  tag: Context.Tag<any, S>,
+  frame: S,
+  announced: readonly [connection: Connection, depth: number]
+): Context.Context<R> =>
+  context.pipe(
+    Context.add(tag, frame),
+    Context.add(SqlClient.TransactionConnection, announced)
+  ) as Context.Context<R>
+
+/** A context outside of all transactions. */
+export const withoutTransaction = <R, S>(
+  context: Context.Context<R>,
+  tag: Context.Tag<any, S>
+): Context.Context<R> =>
+  // What is left out is in no requirement.
+  Context.omit(SqlClient.TransactionConnection, tag)(context as any) as Context.Context<R>
 
 /** Hides the transaction around from clients that are not the router's. */
 export const withoutTransactionConnection = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

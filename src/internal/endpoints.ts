@@ -1,9 +1,10 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as ConnectionPool from "../ConnectionPool.js"
 import type { Endpoint, EndpointOptions } from "../Endpoint.js"
-import type { DatabaseEndpoints } from "../RoutedSqlClient.js"
+import type { DatabaseEndpoints, DatabasePolicies, OtherDatabases } from "../RoutedSqlClient.js"
 import * as RoutingError from "../RoutingError.js"
 
 /**
@@ -28,9 +29,56 @@ export const fromOptions = <Config extends object>(
     }
   }
   return [
-    endpoint("primary", "primary", database.primary),
+    ...primariesOf(database).map((own, i) => endpoint(primaryName(i), "primary", own)),
     ...Object.entries(database.replicas ?? {}).map(([name, own]) => endpoint(name, "replica", own))
   ]
+}
+
+type Own<Config> = Config & EndpointOptions
+
+/** The endpoints that may be the primary, the one first that is believed to be. */
+export const primariesOf = <Config>(
+  { primary }: Pick<DatabaseEndpoints<Config>, "primary">
+): readonly [Own<Config>, ...ReadonlyArray<Own<Config>>] =>
+  // A configuration is never an array itself, which the compiler cannot know.
+  Array.isArray(primary) ? primary as unknown as [Own<Config>] : [primary as Own<Config>]
+
+/** `primary`, `primary2` and so on. */
+export const primaryName = (index: number): string => index === 0 ? "primary" : `primary${index + 1}`
+
+/** A Database as options describe it: where it stands in them, and what it shares with those beside it. */
+export interface DatabaseOptions<Config> {
+  readonly path: string
+  readonly database: DatabaseEndpoints<Config>
+  readonly shared: Partial<Config>
+  readonly policies: DatabasePolicies
+}
+
+/** The Databases that a layer's options describe, the default one first; `pick` takes a driver's settings out of them. */
+export const databases = <Config extends object>(
+  options: DatabaseEndpoints<Config> & OtherDatabases<Config>,
+  pick: (options: object) => Partial<Config>
+): Either.Either<
+  readonly [DatabaseOptions<Config>, ...ReadonlyArray<DatabaseOptions<Config>>],
+  RoutingError.ConfigurationError
+> => {
+  const shared = pick(options)
+  const all: readonly [DatabaseOptions<Config>, ...ReadonlyArray<DatabaseOptions<Config>>] = [
+    { path: "", database: options, shared, policies: {} },
+    ...Object.entries(options.databases ?? {}).map((
+      [name, { health, pool, primary, primaryReadWeight, replicas, replicationLag, retry, strategy, ...own }]
+    ) => ({
+      path: `databases.${name}.`,
+      database: { name, primary, replicas },
+      // What is left of a Database's options beside its endpoints and policies are its driver's settings.
+      shared: { ...shared, ...withoutUndefined(own) } as Partial<Config>,
+      policies: { health, pool, primaryReadWeight, replicationLag, retry, strategy }
+    }))
+  ]
+  const without = all.find(({ database }) => primariesOf(database).length === 0)
+  return without === undefined
+    ? Either.right(all)
+    : Either.left(new RoutingError.ConfigurationError({ path: `${without.path}primary`, problem: "there is none" }))
 }
 
 const withoutUndefined = (record: object): object =>
@@ -39,20 +87,39 @@ const withoutUndefined = (record: object): object =>
 const invalid = (path: string, problem: string): Effect.Effect<never, SqlError> =>
   Effect.fail(RoutingError.toSqlError(new RoutingError.ConfigurationError({ path, problem })))
 
+/** Finds what is wrong with Databases, each given by its endpoints, before any is connected to. */
+export const validateDatabases = (
+  databases: ReadonlyArray<ReadonlyArray<Endpoint>>
+): Effect.Effect<void, SqlError> =>
+  Effect.gen(function*() {
+    const names = new Set<string>()
+    for (const endpoints of databases) {
+      const name = endpoints[0]!.database
+      if (name === "") yield* invalid("databases", "a database needs a name")
+      if (names.has(name)) yield* invalid(`databases.${name}`, `the name "${name}" is taken by another database`)
+      names.add(name)
+      yield* validate(endpoints)
+    }
+  })
+
 /** Finds what is wrong with the endpoints before any is connected to. */
 export const validate = (endpoints: ReadonlyArray<Endpoint>): Effect.Effect<void, SqlError> =>
   Effect.gen(function*() {
     const names = new Set<string>()
     for (const { name, role, weight } of endpoints) {
-      const path = role === "primary" ? "primary" : `replicas.${name}`
+      const path = role === "primary" ? name : `replicas.${name}`
       if (name === "") yield* invalid("replicas", "a replica needs a name")
       if (names.has(name)) yield* invalid(path, `the name "${name}" is taken by another endpoint`)
       names.add(name)
-      if (!(Number.isFinite(weight) && weight >= 0)) {
-        yield* invalid(`${path}.weight`, `${weight} is not a finite number of at least 0`)
-      }
+      yield* checkWeight(`${path}.weight`, weight)
     }
   })
+
+/** A share of the reads that may have been given as nonsense. */
+export const checkWeight = (path: string, weight: number): Effect.Effect<number, SqlError> =>
+  Number.isFinite(weight) && weight >= 0
+    ? Effect.succeed(weight)
+    : invalid(path, `${weight} is not a finite number of at least 0`)
 
 /** A time that may have been given as nonsense. */
 export const duration = (path: string, input: unknown): Effect.Effect<Duration.Duration, SqlError> => {
@@ -72,7 +139,16 @@ export const poolSettings = (
       merged[key] >= least && (Number.isInteger(merged[key]) || merged[key] === Number.POSITIVE_INFINITY)
         ? Effect.succeed(merged[key])
         : invalid(at(key), `${merged[key]} is not a whole number of at least ${least}`)
-    const time = (key: "acquireTimeout" | "connectTimeout" | "idleTimeout" | "maxLifetime") => {
+    const time = (
+      key:
+        | "acquireTimeout"
+        | "connectTimeout"
+        | "idleTimeout"
+        | "maxLifetime"
+        | "healthCheckInterval"
+        | "validateAfterIdle"
+        | "leakWarning"
+    ) => {
       const decoded = Duration.decodeUnknown(merged[key])
       return decoded._tag === "Some" && Duration.greaterThan(decoded.value, Duration.zero)
         ? Effect.succeed(decoded.value)
@@ -86,7 +162,10 @@ export const poolSettings = (
       acquireTimeout: yield* time("acquireTimeout"),
       connectTimeout: yield* time("connectTimeout"),
       idleTimeout: yield* time("idleTimeout"),
-      maxLifetime: yield* time("maxLifetime")
+      maxLifetime: yield* time("maxLifetime"),
+      healthCheckInterval: yield* time("healthCheckInterval"),
+      validateAfterIdle: yield* time("validateAfterIdle"),
+      leakWarning: yield* time("leakWarning")
     }
     return settings.min > settings.max
       ? yield* invalid(at("min"), `${settings.min} is more than max, ${settings.max}`)

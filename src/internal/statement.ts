@@ -7,17 +7,25 @@ import { identity } from "effect/Function"
 import * as Stream from "effect/Stream"
 import type * as Tracer from "effect/Tracer"
 import type { PhysicalConnection } from "../Driver.js"
-import { currentCapture } from "../RouteDecision.js"
-import type { StatementClassifier } from "../StatementClassifier.js"
+import type { Refusal } from "../Plan.js"
+import * as RoutingError from "../RoutingError.js"
 import type { Fiber, Restore } from "./compat.js"
 import * as compat from "./compat.js"
-import type { Call, Runner } from "./run.js"
+import { pullsWithin, withinDeadline } from "./deadline.js"
+import type { QueryComment } from "./fiberSettings.js"
+import { expectPosition } from "./freshness.js"
+import { append } from "./queryComment.js"
+import type { Origin, Router } from "./router.js"
+import type { Call, Lease } from "./run.js"
 import { announce } from "./run.js"
-import type { Frame, Transactions } from "./transaction.js"
+import type { Frame } from "./transaction.js"
 
 type TransformRows = Connection["execute"] extends (sql: string, params: ReadonlyArray<unknown>, f: infer F) => unknown
   ? F
   : never
+
+/** Runs the text, which may have been given a comment, on the connection that was found for it. */
+type Run<A> = (connection: PhysicalConnection, sql: string) => Effect.Effect<A, SqlError>
 
 /** One of the five ways to execute a statement. */
 type Execute<A> = (
@@ -38,82 +46,169 @@ const executeUnprepared: Execute<ReadonlyArray<any>> = (connection, sql, params,
   connection.executeUnprepared(sql, params, transformRows)
 
 /** What all statements of a client share. */
-export interface StatementContext {
-  readonly runner: Runner
-  readonly transactions: Transactions
-  readonly classifier: StatementClassifier
+export interface StatementContext extends Origin {
+  readonly router: Router
   readonly compiler: Statement.Compiler
   readonly transformRows: TransformRows
-  readonly spanAttributes: ReadonlyArray<readonly [string, unknown]>
 }
 
-/** The facts, the plan and the way of a statement's text. */
-const callOf = (
+/** A text on its way to a server. */
+interface Text {
+  readonly sql: string
+  readonly params: ReadonlyArray<unknown>
+  readonly operation: string
+  readonly span: Tracer.Span | undefined
+}
+
+/** Routes a text and runs it. In an uninterruptible region. */
+const route = <A>(
   context: StatementContext,
-  sql: string,
-  span: Tracer.Span | undefined,
   fiber: Fiber,
-  frame: Frame | undefined
-): Call => {
-  const { classifier, runner: { database } } = context
-  const facts = classifier.classify(database.driver.dialect, sql)
-  return {
-    sql,
-    facts,
-    plan: frame === undefined ? database.plan(facts) : database.pinnedPlan,
-    span,
-    capture: fiber.getFiberRef(currentCapture),
-    decision: undefined
+  restore: Restore,
+  text: Text,
+  run: Run<A>
+): Effect.Effect<A, SqlError> => {
+  const frame = context.router.transactions.current(fiber)
+  const call = callOf(context, fiber, text, frame)
+  if (call.mirror !== undefined) context.router.mirror.send(call, (connection) => run(connection, text.sql))
+  const { deadline } = call.settings
+  const sent = deadline === undefined ? send(call, frame, fiber, restore, run) : restore(withinDeadline(
+    Effect.uninterruptibleMask((restore) => send(call, frame, fiber, restore, run)),
+    deadline,
+    fiber,
+    () => deadlineExceeded(call)
+  ))
+  return call.isHeard ? Effect.onExit(sent, () => Effect.sync(() => tell(context, call))) : sent
+}
+
+/** What is to happen with a text that is about to be sent. */
+const callOf = (context: StatementContext, fiber: Fiber, text: Text, frame: Frame | undefined): Call => {
+  const call = context.router.callFor(context, text.sql, text.params, text.span, fiber, frame !== undefined)
+  call.shadow?.count(call.plan)
+  if (text.span !== undefined) describe(text.span, call, text)
+  return call
+}
+
+const tell = ({ router }: StatementContext, { decision, plan: { database } }: Call): void => {
+  if (decision !== undefined) {
+    router.events.publish({ _tag: "StatementRouted", database, endpoint: decision.endpoint, decision })
   }
 }
 
-const describe = (
-  context: StatementContext,
-  span: Tracer.Span,
-  operation: string,
-  sql: string
-): void => {
-  for (const [key, value] of context.spanAttributes) span.attribute(key, value)
+/** Runs a text where its plan, or the transaction around, says. */
+const send = <A>(
+  call: Call,
+  frame: Frame | undefined,
+  fiber: Fiber,
+  restore: Restore,
+  run: Run<A>
+): Effect.Effect<A, SqlError> => {
+  const { plan: { refusal }, runner, settings } = call
+  if (refusal !== undefined) return Effect.fail(refused(call, refusal))
+  const sql = settings.comment === undefined ? call.sql : commented(call, settings.comment)
+  const execute = call.note !== undefined
+    ? (connection: PhysicalConnection) =>
+      Effect.suspend(() => {
+        expectPosition(call.note, connection)
+        return run(connection, sql)
+      })
+    : (connection: PhysicalConnection) => run(connection, sql)
+  if (frame === undefined) return runner.run(call, execute, restore)
+  frame.transaction.noteStatement(call.facts, settings, fiber)
+  return frame.transaction.run(frame, runner, ({ server, slot: { connection } }) => {
+    announce(call, server)
+    if (call.plan.leavesSession) frame.transaction.sessions.markChanged(connection)
+    return frame.transaction.sessions.beforeIn(frame, connection, settings, () => execute(connection))
+  }, restore)
+}
+
+const commented = ({ runner, sql }: Call, comment: QueryComment): string =>
+  runner.database.driver.comments ? append(sql, comment) : sql
+
+const describe = (span: Tracer.Span, { runner }: Call, { operation, sql }: Text): void => {
+  for (const [key, value] of runner.database.driver.spanAttributes) span.attribute(key, value)
   span.attribute("db.operation.name", operation)
   span.attribute("db.query.text", sql)
 }
 
-/** Runs a text where the plan, or the transaction around, says. In an uninterruptible region. */
-const route = <A>(
-  context: StatementContext,
-  span: Tracer.Span | undefined,
-  fiber: Fiber,
-  restore: Restore,
-  sql: string,
-  run: (connection: PhysicalConnection) => Effect.Effect<A, SqlError>
-): Effect.Effect<A, SqlError> => {
-  const frame = context.transactions.current(fiber)
-  const call = callOf(context, sql, span, fiber, frame)
-  if (frame === undefined) return context.runner.run(call, run, restore)
-  return frame.transaction.run(frame, (lease) => {
-    announce(call, lease.server)
-    return run(lease.slot.connection)
-  }, restore)
+const refused = (call: Call, { message, reason }: Refusal): SqlError => {
+  const { database, excluded, rule } = call.plan
+  call.tally?.refused(database, reason)
+  return RoutingError.toSqlError(
+    reason === "unavailable"
+      ? new RoutingError.ReplicasUnavailable({ reason: "noneLeft", database, excluded })
+      : new RoutingError.StatementRefused({ reason, database, rule, statement: call.sql, explanation: message })
+  )
 }
+
+const deadlineExceeded = ({ plan, server, sql }: Call): SqlError =>
+  RoutingError.toSqlError(
+    new RoutingError.DeadlineExceeded({ database: plan.database, endpoint: server?.name, statement: sql })
+  )
 
 /** Streams a text from where the plan, or the transaction around, says; the connection is lent until the stream ends. */
 const routeStream = (
   context: StatementContext,
-  span: Tracer.Span | undefined,
-  sql: string,
-  params: ReadonlyArray<unknown>,
+  text: Text,
   transformRows: TransformRows
 ): Stream.Stream<any, SqlError> =>
-  Stream.unwrapScoped(Effect.uninterruptibleMask((restore) =>
-    compat.withFiber((fiber) => {
-      const frame = context.transactions.current(fiber)
-      const call = callOf(context, sql, span, fiber, frame)
-      const lease = frame === undefined
-        ? context.runner.lease(call, restore)
-        : Effect.tap(frame.transaction.lend(frame, restore), ({ server }) => announce(call, server))
-      return Effect.map(lease, ({ slot }) => slot.connection.executeStream(sql, params, transformRows))
+  Stream.unwrap(compat.withFiber((fiber) => {
+    const frame = context.router.transactions.current(fiber)
+    const call = callOf(context, fiber, text, frame)
+    const { plan: { refusal }, runner, settings } = call
+    if (refusal !== undefined) return Effect.fail(refused(call, refusal))
+    const sql = settings.comment === undefined ? call.sql : commented(call, settings.comment)
+    if (frame !== undefined) frame.transaction.noteStatement(call.facts, settings, fiber)
+    const lease = (restore: Restore) =>
+      frame === undefined
+        ? runner.lease(call, restore)
+        : Effect.tap(frame.transaction.lend(frame, runner, restore), ({ server, slot }) => {
+          announce(call, server)
+          if (call.plan.leavesSession) frame.transaction.sessions.markChanged(slot.connection)
+          return frame.transaction.sessions.holdIn(frame, slot.connection, settings, restore)
+        })
+    const { deadline } = settings
+    const late = () => deadlineExceeded(call)
+    const from = (onLease: (lease: Lease) => void) =>
+      Stream.unwrapScoped(Effect.uninterruptibleMask((restore) =>
+        Effect.map(
+          deadline === undefined
+            ? lease(restore)
+            : restore(withinDeadline(Effect.uninterruptibleMask(lease), deadline, fiber, late)),
+          (lease) => {
+            onLease(lease)
+            const rows = lease.slot.connection.executeStream(sql, text.params, transformRows)
+            return deadline === undefined ? rows : pullsWithin(rows, deadline, fiber, late)
+          }
+        )
+      ))
+    const rows = frame === undefined ? restarting(call, from, 1) : from(() => {})
+    return Effect.succeed(call.isHeard ? Stream.ensuring(rows, Effect.sync(() => tell(context, call))) : rows)
+  }))
+
+/** A stream that begins again where its connection was lost before its first row, and that is provably harmless. */
+const restarting = (
+  call: Call,
+  from: (onLease: (lease: Lease) => void) => Stream.Stream<any, SqlError>,
+  number: number,
+  failed?: { readonly at: Lease; readonly error: SqlError }
+): Stream.Stream<any, SqlError> =>
+  Stream.suspend(() => {
+    const { runner } = call
+    let silent: Lease | undefined
+    const leased = from((lease) => {
+      silent = lease
+      if (failed !== undefined) runner.tellRetried(failed.at.server, lease.server, number, failed.error)
     })
-  ))
+    const rows = Stream.mapChunks(leased, (chunk) => {
+      silent = undefined
+      return chunk
+    })
+    return Stream.catchAll(rows, (error) =>
+      silent !== undefined && runner.mayRestart(call, silent, error, number)
+        ? restarting(call, from, number + 1, { at: silent, error })
+        : Stream.fail(error))
+  })
 
 /**
  * A template literal with nothing but plain parameters in it: its text is the same each time.
@@ -180,8 +275,7 @@ class RoutedStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> im
           compat.withFiber((fiber) =>
             Effect.map(this.transformed(fiber, span), (statement) => {
               const [sql, params] = statement.compile()
-              describe(context, span, "executeStream", sql)
-              return routeStream(context, span, sql, params, context.transformRows)
+              return routeStream(context, { sql, params, operation: "executeStream", span }, context.transformRows)
             })
           )
       )
@@ -205,14 +299,12 @@ class RoutedStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> im
     return compat.withClientSpan("sql.execute", (span, fiber, restore) => {
       const send = (statement: Statement.Statement<unknown>) => {
         const [sql, params] = statement.compile(withoutTransform)
-        describe(context, span, operation, sql)
         return route(
           context,
-          span,
           fiber,
           restore,
-          sql,
-          (connection) => run(connection, sql, params, context.transformRows)
+          { sql, params, operation, span },
+          (connection, sql) => run(connection, sql, params, context.transformRows)
         )
       }
       return compat.currentTransformer(fiber) === undefined
@@ -235,17 +327,21 @@ class RoutedStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> im
  * which sends every text its own way. Like any Connection it opens no span.
  */
 export const virtualConnection = (context: StatementContext): Connection => {
-  const routed = <A>(sql: string, run: (connection: PhysicalConnection) => Effect.Effect<A, SqlError>) =>
+  const routed = <A>(sql: string, params: ReadonlyArray<unknown>, run: Run<A>) =>
     Effect.uninterruptibleMask((restore) =>
-      compat.withFiber((fiber) => route(context, undefined, fiber, restore, sql, run))
+      compat.withFiber((fiber) =>
+        route(context, fiber, restore, { sql, params, operation: "execute", span: undefined }, run)
+      )
     )
   return {
-    execute: (sql, params, transformRows) => routed(sql, (_) => _.execute(sql, params, transformRows)),
-    executeRaw: (sql, params) => routed(sql, (_) => _.executeRaw(sql, params)),
-    executeValues: (sql, params) => routed(sql, (_) => _.executeValues(sql, params)),
+    execute: (sql, params, transformRows) =>
+      routed(sql, params, (connection, sql) => connection.execute(sql, params, transformRows)),
+    executeRaw: (sql, params) => routed(sql, params, (connection, sql) => connection.executeRaw(sql, params)),
+    executeValues: (sql, params) => routed(sql, params, (connection, sql) => connection.executeValues(sql, params)),
     executeUnprepared: (sql, params, transformRows) =>
-      routed(sql, (_) => _.executeUnprepared(sql, params, transformRows)),
-    executeStream: (sql, params, transformRows) => routeStream(context, undefined, sql, params, transformRows)
+      routed(sql, params, (connection, sql) => connection.executeUnprepared(sql, params, transformRows)),
+    executeStream: (sql, params, transformRows) =>
+      routeStream(context, { sql, params, operation: "executeStream", span: undefined }, transformRows)
   }
 }
 
@@ -254,7 +350,7 @@ export const makeConstructor = (context: StatementContext): Statement.Constructo
   const stock = Statement.make(
     Effect.succeed(virtualConnection(context)),
     context.compiler,
-    context.spanAttributes,
+    context.home.database.driver.spanAttributes,
     context.transformRows
   )
   const constructorOf = () => sql

@@ -146,11 +146,28 @@ const table: ReadonlyArray<Difference> = [
     observe: Effect.gen(function*() {
       const sql = yield* SqlClient.SqlClient
       const temporary = freshName("temporary")
-      yield* sql`CREATE TEMPORARY TABLE ${sql(temporary)} (id INTEGER)`
-      return yield* ending(sql`SELECT * FROM ${sql(temporary)}`)
+      return yield* ending(sql`CREATE TEMPORARY TABLE ${sql(temporary)} (id INTEGER)`)
     }),
-    routed: "fails: SQLITE_ERROR",
+    routed: "fails: StatementRefused",
     stock: { sqlite: "succeeds" }
+  },
+  {
+    rule: "what the last statement left in its session wants to be asked for on the same connection",
+    observe: withSql((sql) => ending(sql`SELECT last_insert_rowid()`)),
+    routed: "fails: StatementRefused",
+    stock: { sqlite: "succeeds" }
+  },
+  {
+    rule: "what the last statement left in its session wants to be asked for on the same connection",
+    observe: withSql((sql) => ending(sql`SELECT LAST_INSERT_ID()`)),
+    routed: "fails: StatementRefused",
+    stock: { mysql: "succeeds" }
+  },
+  {
+    rule: "a setting of a session, whose connection may be another one's next, is not set outside of one that is held",
+    observe: withSql((sql) => ending(sql`SET statement_timeout = 0`)),
+    routed: "fails: StatementRefused",
+    stock: { pg: "succeeds" }
   },
   {
     rule: "a COMMIT that is refused fails the transaction, and leaves nothing behind",
@@ -305,7 +322,7 @@ const table: ReadonlyArray<Difference> = [
   {
     rule: "a transaction of SQLite that is begun by a text, not by withTransaction, wants a reserved connection",
     observe: withSql((sql) => ending(Effect.zipRight(sql`BEGIN`, sql`COMMIT`))),
-    routed: "fails: SQLITE_ERROR",
+    routed: "fails: StatementRefused",
     stock: { sqlite: "succeeds" }
   },
   {

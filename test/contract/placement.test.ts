@@ -1,7 +1,7 @@
 /** Where statements run, as the servers themselves tell: a server is asked who it is through the router. */
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, layer } from "@effect/vitest"
-import { RouteDecision, RoutedSqlClient } from "effect-sql-router"
+import { ReplicaStrategy, RouteDecision, RoutedSqlClient } from "effect-sql-router"
 import * as RoutedMysqlClient from "effect-sql-router/RoutedMysqlClient"
 import * as RoutedPgClient from "effect-sql-router/RoutedPgClient"
 import * as Effect from "effect/Effect"
@@ -32,7 +32,11 @@ const kinds: ReadonlyArray<Kind> = [
       Effect.map(
         freshDatabase("postgres"),
         ({ primary, replicas: [replica1, replica2] }) =>
-          RoutedPgClient.layer({ primary: at(primary), replicas: { replica1: at(replica1), replica2: at(replica2) } })
+          RoutedPgClient.layer({
+            primary: at(primary),
+            replicas: { replica1: at(replica1), replica2: at(replica2) },
+            strategy: ReplicaStrategy.roundRobin
+          })
       )
     ),
     who: "pg_is_in_recovery()",
@@ -147,8 +151,11 @@ for (const { asks, asksPort, client, name, primary, replica, replicas, who } of 
     it.effect("explain tells where a statement will run", () =>
       Effect.gen(function*() {
         const sql = yield* RoutedSqlClient.RoutedSqlClient
-        assert.strictEqual(sql.explain(yield* ask).plan.candidates[0]!.role, "replica")
-        assert.strictEqual(sql.explain(sql`DROP TABLE ${sql(freshName("t"))}`).plan.candidates[0]!.role, "primary")
+        assert.strictEqual((yield* sql.explain(yield* ask)).plan.candidates[0]!.role, "replica")
+        assert.strictEqual(
+          (yield* sql.explain(sql`DROP TABLE ${sql(freshName("t"))}`)).plan.candidates[0]!.role,
+          "primary"
+        )
       }))
   })
 }

@@ -11,9 +11,9 @@ export const collecting = (spans: Array<Tracer.Span>): Layer.Layer<never> =>
 
 const reasonOf = (span: Tracer.Span): string => String(span.attributes.get("sql.router.reason"))
 
-/** Statements that ran where they did because they read, or although: then no replica could serve them. */
+/** Statements that ran where they did because they read, or although: then no replica could serve them, or in time. */
 const mayRunOnReplica = (span: Tracer.Span): boolean =>
-  reasonOf(span) === "read" || reasonOf(span).startsWith("read, but")
+  /^read($|, (but|from a replica)| your own write)/.test(reasonOf(span))
 
 /** How many statements that a replica may serve ran on each endpoint. */
 export const readsByEndpoint = (spans: ReadonlyArray<Tracer.Span>): ReadonlyMap<string, number> => {

@@ -3,6 +3,7 @@ import * as SqliteClient from "@effect/sql-sqlite-node/SqliteClient"
 import * as SqliteMigrator from "@effect/sql-sqlite-node/SqliteMigrator"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import { describe, it } from "@effect/vitest"
+import * as ReadConsistency from "effect-sql-router/ReadConsistency"
 import * as RoutedSqliteClient from "effect-sql-router/RoutedSqliteClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -56,6 +57,7 @@ describe("SQLite, routed, reads on replicas", () => {
       RoutedSqliteClient.layer({
         primary: { filename },
         replicas: { replica1: { filename }, replica2: { filename } },
+        consistency: { level: ReadConsistency.eventual },
         ...settings
       }),
       collecting(spans)

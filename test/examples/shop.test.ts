@@ -3,7 +3,7 @@ import { PgClient } from "@effect/sql-pg"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import type { SqlClient } from "@effect/sql/SqlClient"
 import { assert, describe, it } from "@effect/vitest"
-import { RouteDecision } from "effect-sql-router"
+import { ReadConsistency, RouteDecision } from "effect-sql-router"
 import * as RoutedMysqlClient from "effect-sql-router/RoutedMysqlClient"
 import * as RoutedPgClient from "effect-sql-router/RoutedPgClient"
 import * as RoutedSqliteClient from "effect-sql-router/RoutedSqliteClient"
@@ -37,7 +37,9 @@ describe("one program, unchanged", () => {
       assert.deepStrictEqual(yield* run(SqliteClient.layer({ filename: file("plain") })), [])
       const routed = RoutedSqliteClient.layer({
         primary: { filename: file("primary") },
-        replicas: { replica1: { filename: file("replica1") }, replica2: { filename: file("replica2") } }
+        replicas: { replica1: { filename: file("replica1") }, replica2: { filename: file("replica2") } },
+        // A backup does not tell how old it is: after a write, reads would go to the primary for a while.
+        consistency: { level: ReadConsistency.eventual }
       })
       const backup = Effect.flatMap(
         SqliteClient.SqliteClient,

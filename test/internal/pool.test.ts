@@ -11,11 +11,19 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
+import * as Hooks from "../../src/internal/hooks.js"
 import type { Slot } from "../../src/internal/pool.js"
 import * as Pool from "../../src/internal/pool.js"
 import type { FakeConfig } from "../fixtures/fakeDriver.js"
 import { fakeDriver } from "../fixtures/fakeDriver.js"
 import { yieldAt } from "../fixtures/yieldAt.js"
+
+const noHooks = Hooks.make({}, Duration.seconds(5), {
+  database: "main",
+  endpoint: "primary",
+  role: "primary",
+  access: "readWrite"
+})
 
 const setup = (
   settings: Partial<ConnectionPoolSettings> = {},
@@ -34,6 +42,9 @@ const setup = (
         { database: "main", name: "primary", role: "primary", weight: 1, zone: undefined, config },
         "readWrite"
       ),
+      rollback: "ROLLBACK",
+      hooks: noHooks,
+      budget: undefined,
       random,
       shutdownTimeout
     })
@@ -332,7 +343,7 @@ describe("Pool", () => {
   it.scoped("keeps min connections open from the start, and again after a loss", () =>
     Effect.gen(function*() {
       const { open, pool } = yield* setup({ min: 2 })
-      yield* TestClock.adjust("1 millis")
+      yield* TestClock.adjust("1 seconds")
       assert.strictEqual(pool.stats.idle, 2)
       open[0]!.lose()
       yield* TestClock.adjust("1 millis")
@@ -446,6 +457,9 @@ describe("Pool", () => {
               "readWrite"
             ))
           ),
+          rollback: "ROLLBACK",
+          hooks: noHooks,
+          budget: undefined,
           random: () => 0,
           shutdownTimeout: Duration.minutes(1)
         }),

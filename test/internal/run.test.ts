@@ -1,5 +1,6 @@
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
+import * as ReplicaStrategy from "effect-sql-router/ReplicaStrategy"
 import * as RouteDecision from "effect-sql-router/RouteDecision"
 import * as RoutingError from "effect-sql-router/RoutingError"
 import * as Effect from "effect/Effect"
@@ -104,7 +105,7 @@ describe("running a plan", () => {
       let refusals = 0
       const connect = Effect.zipRight(Effect.sync(() => refusals++), refused)
       const execute = () => Effect.fail(failure({ blame: "endpoint", readRetry: "elsewhere" }))
-      const first = { name: "first", make: () => ({ choose: () => 0 }) }
+      const first = ReplicaStrategy.failover
       const { log, sql } = yield* fakeRouter({
         replicas: { down: { connect }, failing1: { execute }, failing2: { execute } },
         strategy: first
@@ -118,7 +119,7 @@ describe("running a plan", () => {
     Effect.gen(function*() {
       const { sql } = yield* fakeRouter({
         ...twoReplicas,
-        strategy: { name: "wrong", make: () => ({ choose: () => 2 }) }
+        strategy: { name: "wrong", make: () => Effect.succeed({ choose: () => 2 }) }
       })
       yield* sql`SELECT 1`
     }))
@@ -219,16 +220,21 @@ describe("running a plan", () => {
   it.scoped("explains where a statement would go without running it", () =>
     Effect.gen(function*() {
       const { log, sql } = yield* fakeRouter({ replicas: { replica1: {}, replica2: { weight: 0 } } })
-      assert.deepStrictEqual(sql.explain(sql`SELECT ${1}`).plan, {
+      assert.deepStrictEqual((yield* sql.explain(sql`SELECT ${1}`)).plan, {
         database: "main",
-        rule: "reads to a replica",
+        rule: "reads to a replica, everything else to the primary",
         reason: "read",
-        candidates: [{ role: "replica", endpoints: ["replica1"] }, { role: "primary", endpoints: ["primary"] }],
+        candidates: [
+          { role: "replica", endpoints: ["replica1"], isFallback: false },
+          { role: "primary", endpoints: ["primary"], isFallback: true }
+        ],
         excluded: [{ endpoint: "replica2", reason: "its weight is 0" }],
         access: "readOnly",
-        retry: "read"
+        retry: "read",
+        leavesSession: false,
+        refusal: undefined
       })
-      assert.strictEqual(sql.explain(sql`INSERT INTO a VALUES (1)`).plan.reason, "write")
+      assert.strictEqual((yield* sql.explain(sql`INSERT INTO a VALUES (1)`)).plan.reason, "write")
       assert.deepStrictEqual(log, [])
     }))
 })

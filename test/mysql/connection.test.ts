@@ -146,11 +146,8 @@ describe("results", () => {
   it.scopedLive("of executeRaw carry what the session tracker tells", () =>
     Effect.gen(function*() {
       const connection = yield* open()
-      yield* text(connection, "SET SESSION session_track_system_variables = 'last_gtid'")
-      yield* text(connection, "CREATE OR REPLACE TABLE tracked (id INT)")
-      const header = yield* connection.executeRaw("INSERT INTO tracked VALUES (1)", [])
-      assert.nestedProperty(header, "stateChanges.systemVariables")
-      yield* text(connection, "DROP TABLE tracked")
+      const header = yield* connection.executeRaw("SET time_zone = '+01:00'", [])
+      assert.nestedProperty(header, "stateChanges.systemVariables.time_zone")
     }))
 
   it.scopedLive("that cannot be had fail typed: bad SQL, and a parameter that cannot be bound", () =>
@@ -252,7 +249,7 @@ describe("connecting", () => {
         assert.deepInclude(driver.disposition(error), { blame: "role", outcome: "refused", readRetry: "primary" })
       }
       assert.isTrue(reader.isUsable())
-      yield* text(reader, driver.texts.begin({ access: "readWrite" }))
+      yield* text(reader, "START TRANSACTION")
       assert.strictEqual(errno(yield* Effect.flip(rows(reader, "DELETE FROM refused_writes"))), 1792)
     }))
 
@@ -600,8 +597,7 @@ describe("inTransaction", () => {
       yield* table(connection, "commit_prepared", "id INT PRIMARY KEY")
       yield* text(connection, "START TRANSACTION")
       yield* rows(connection, "INSERT INTO commit_prepared VALUES (1)")
-      const answer = yield* connection.executeRaw(driver.texts.commit, [])
-      assert.isFalse(driver.commitWasRollback(answer))
+      yield* connection.executeRaw(driver.texts.commit, [])
       const other = yield* open()
       assert.deepStrictEqual(yield* rows(other, "SELECT id FROM commit_prepared"), [{ id: 1 }])
     }))

@@ -2,6 +2,7 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import * as SqlClient from "@effect/sql/SqlClient"
 import { assert, describe, it } from "@effect/vitest"
 import { Config, ConfigError, ConfigProvider, Effect, Fiber, Layer, Redacted, Stream, Tracer } from "effect"
+import * as ReplicaStrategy from "effect-sql-router/ReplicaStrategy"
 import * as RoutedPgClient from "effect-sql-router/RoutedPgClient"
 import * as RoutedSqlClient from "effect-sql-router/RoutedSqlClient"
 import * as RoutingError from "effect-sql-router/RoutingError"
@@ -42,7 +43,7 @@ describe("the layer", () => {
       assert.isFalse(yield* sql.withTransaction(inRecovery))
       const ports = yield* Effect.forEach([1, 2, 3, 4], () => serverPort)
       assert.sameMembers([...new Set(ports)], postgres().replicas.map((replica) => replica.port))
-    }).pipe(Effect.provide(RoutedPgClient.layer(options))))
+    }).pipe(Effect.provide(RoutedPgClient.layer({ ...options, strategy: ReplicaStrategy.roundRobin }))))
 
   it.scopedLive("is built although no server is up", () =>
     Effect.gen(function*() {

@@ -466,9 +466,9 @@ describe("a connection", () => {
       yield* Effect.flip(rows(connection, "SELECT nothing"))
       assert.isTrue(connection.inTransaction())
       const raw = yield* connection.executeRaw("COMMIT", [])
-      assert.isTrue(driver.commitWasRollback(raw))
+      assert.isTrue(driver.commitWasRollback!(raw))
       assert.isFalse(connection.inTransaction())
-      assert.isFalse(driver.commitWasRollback(yield* connection.executeRaw("BEGIN; COMMIT", [])))
+      assert.isFalse(driver.commitWasRollback!(yield* connection.executeRaw("BEGIN; COMMIT", [])))
     }))
 
   it.scopedLive("answers a ping, until it is lost", () =>

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Redacted } from "effect"
+import { Either, Redacted } from "effect"
 import * as Driver from "../../src/internal/pg/driver.js"
 import { endpoint, settings } from "./support.js"
 
@@ -50,16 +50,16 @@ describe("the PostgreSQL driver", () => {
 
   it("begins as the mode says", () => {
     const { texts } = make()
-    assert.strictEqual(texts.begin({ access: "readWrite" }), "BEGIN")
-    assert.strictEqual(texts.begin({ access: "readOnly" }), "BEGIN READ ONLY")
+    assert.deepStrictEqual(Either.getOrThrow(texts.begin({ access: "readWrite" })).texts, ["BEGIN"])
+    assert.deepStrictEqual(Either.getOrThrow(texts.begin({ access: "readOnly" })).texts, ["BEGIN READ ONLY"])
   })
 
   it("tells a COMMIT from a COMMIT that was a ROLLBACK, alone or before other statements", () => {
     const { commitWasRollback } = make()
-    assert.isTrue(commitWasRollback({ command: "ROLLBACK" }))
-    assert.isTrue(commitWasRollback([{ command: "ROLLBACK" }, { command: "SELECT" }]))
-    assert.isFalse(commitWasRollback({ command: "COMMIT" }))
-    assert.isFalse(commitWasRollback([{ command: "COMMIT" }, { command: "SELECT" }]))
-    assert.isFalse(commitWasRollback(undefined))
+    assert.isTrue(commitWasRollback!({ command: "ROLLBACK" }))
+    assert.isTrue(commitWasRollback!([{ command: "ROLLBACK" }, { command: "SELECT" }]))
+    assert.isFalse(commitWasRollback!({ command: "COMMIT" }))
+    assert.isFalse(commitWasRollback!([{ command: "COMMIT" }, { command: "SELECT" }]))
+    assert.isFalse(commitWasRollback!(undefined))
   })
 })

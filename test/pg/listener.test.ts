@@ -7,7 +7,7 @@ import { makeRelay } from "./relay.js"
 import { connect, endpoint, eventually, kill, rows, throughRelay } from "./support.js"
 
 /** An application name of its own tells a listener's backend from all others. */
-const listenerOf = (applicationName: string) => make(endpoint({ applicationName }))
+const listenerOf = (applicationName: string) => make(() => endpoint({ applicationName }))
 
 const backends = (name: string) =>
   Effect.scoped(Effect.flatMap(connect(), (admin) =>
@@ -91,7 +91,7 @@ describe("listening", () => {
   it.scopedLive("tries again for as long as the server is away", () =>
     Effect.gen(function*() {
       const relay = yield* makeRelay()
-      const listen = yield* make(endpoint({ ...throughRelay(relay.port), connectTimeout: "100 millis" }))
+      const listen = yield* make(() => endpoint({ ...throughRelay(relay.port), connectTimeout: "100 millis" }))
       const { events } = yield* collect(listen, "away")
       relay.silence()
       relay.cut()
@@ -108,7 +108,7 @@ describe("listening", () => {
   it.scoped("notices a connection that has fallen silent", () =>
     Effect.gen(function*() {
       const relay = yield* makeRelay()
-      const listen = yield* make(endpoint(throughRelay(relay.port)))
+      const listen = yield* make(() => endpoint(throughRelay(relay.port)))
       const { events } = yield* TestServices.provideLive(collect(listen, "silent"))
       relay.mute()
       yield* Effect.forkScoped(Effect.forever(
@@ -122,7 +122,7 @@ describe("listening", () => {
 
   it.scopedLive("fails where the first connection cannot be opened, and may be tried again", () =>
     Effect.gen(function*() {
-      const listen = yield* make(endpoint({ host: "127.0.0.1", port: 1 }))
+      const listen = yield* make(() => endpoint({ host: "127.0.0.1", port: 1 }))
       for (let i = 0; i < 2; i++) {
         const error = yield* Effect.flip(Stream.runDrain(listen("orders")))
         assert.strictEqual((error.cause as { readonly code?: string }).code, "ECONNREFUSED")
@@ -153,7 +153,7 @@ describe("listening", () => {
     Effect.gen(function*() {
       const relay = yield* makeRelay()
       relay.silence()
-      const listen = yield* make(endpoint(throughRelay(relay.port)))
+      const listen = yield* make(() => endpoint(throughRelay(relay.port)))
       const fiber = yield* Effect.fork(Stream.runDrain(listen("orders")))
       yield* eventually(Effect.sync(() => relay.connections === 1))
       const [duration] = yield* Effect.timed(Fiber.interrupt(fiber))

@@ -1,7 +1,7 @@
 import * as Reactivity from "@effect/experimental/Reactivity"
 import { SqliteClient } from "@effect/sql-sqlite-node"
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Exit, Scope, String as Str } from "effect"
+import { Duration, Effect, Either, Exit, Scope, String as Str } from "effect"
 import * as Fs from "node:fs"
 import * as Driver from "../../src/internal/sqlite/driver.js"
 import * as Settings from "../../src/internal/sqlite/settings.js"
@@ -174,7 +174,10 @@ describe("what statements are made with", () => {
   it.scoped("begins to write at once, and to read when it reads", () =>
     Effect.gen(function*() {
       const { texts } = yield* make({ filename: ":memory:" })
-      assert.strictEqual(texts.begin({ access: "readWrite" }), "BEGIN IMMEDIATE")
-      assert.strictEqual(texts.begin({ access: "readOnly" }), "BEGIN")
+      assert.deepStrictEqual(Either.getOrThrow(texts.begin({ access: "readWrite" })).texts, ["BEGIN IMMEDIATE"])
+      assert.deepStrictEqual(Either.getOrThrow(texts.begin({ access: "readOnly" })).texts, [
+        "PRAGMA query_only = 1",
+        "BEGIN"
+      ])
     }))
 })

@@ -1,10 +1,10 @@
 import type { Access, StatementFacts } from "../../StatementFacts.js"
 import { type CacheLimits, makeCache } from "./cache.js"
 import { Facts, type Source } from "./facts.js"
-import { keywordsOf } from "./keywords.js"
+import { isRoutine } from "./heads.js"
 import { type Language, OtherStrings, SkippedComments } from "./language.js"
 import { QueryReading } from "./query.js"
-import { type Reading, strength } from "./reading.js"
+import { strength } from "./reading.js"
 import * as Token from "./tokens.js"
 
 export interface Classifier {
@@ -101,13 +101,4 @@ const readTokens = (reading: QueryReading): void => {
     if (strength[reading.access] > strength[access]) access = reading.access
   }
   reading.several(access, first, last, semicolon)
-}
-
-const routines: ReadonlySet<number> = new Set(keywordsOf("function procedure trigger event package rule"))
-
-/** Whether the statement defines a routine, whose body has semicolons of its own. */
-const isRoutine = (reading: Reading): boolean => {
-  if (reading.wordAt(reading.first) !== keywordsOf("create")[0]) return false
-  for (let i = reading.first + 1; i < reading.first + 12; i++) if (routines.has(reading.wordAt(i))) return true
-  return false
 }

@@ -15,13 +15,20 @@ const deepest = 32
 const mostTables = 64
 
 /**
- * The equalities that the outermost WHERE demands.
+ * The equalities that the outermost WHERE demands, or that the rows of an INSERT meet.
  *
  * What is not understood is left out, which is sound: a condition counts only if it stands between ANDs, and nothing but
  * ANDs joins it to the rest. BETWEEN keeps the AND that belongs to it.
  */
 export const equalitiesOf = (reading: Reading): ReadonlyArray<Equality> => {
   const { kind, markCount, marks } = reading
+  // One server runs what another skips.
+  if (reading.tokens.version !== "none") return []
+  if (kind === "insert") {
+    const conditions = new Conditions(reading)
+    conditions.inserted()
+    return conditions.found
+  }
   if (kind !== "select" && kind !== "update" && kind !== "delete" && kind !== "explain") return []
   let where = 0
   for (let at = 0; at < markCount * 3; at += 3) {
@@ -47,6 +54,9 @@ export const equalitiesOf = (reading: Reading): ReadonlyArray<Equality> => {
 const ending: ReadonlySet<number> = new Set(
   keywordsOf("group having order limit window returning for into lock procedure fetch offset")
 )
+
+/** The words that may follow the rows of an INSERT. */
+const afterRows: ReadonlySet<number> = new Set([K.on, K.returning])
 
 /** A table in the statement, and how its columns may be qualified. */
 interface Use {
@@ -138,6 +148,127 @@ class Conditions {
     columns.forEach(([first, last], i) => this.add(first, last, [list.values[i]!]))
   }
 
+  /** What all rows of an INSERT have in a column. */
+  inserted(): void {
+    const { reading } = this
+    const { first } = reading
+    if (reading.wordAt(first) !== K.insert) return
+    for (let i = first + 1; reading.isName(i) && reading.wordAt(i) !== K.into; i++) {
+      const word = reading.wordAt(i)
+      // These change what is given, or the rows that are there.
+      if (word === K.replace || (word === K.ignore && reading.dialect === "mysql")) return
+    }
+    const target = this.targetEnd()
+    if (target === 0) return
+    const columns = new Map<string, Array<EqualityValue> | undefined>()
+    const end = reading.wordAt(target + 1) === K.set
+      ? this.assignments(target + 2, columns)
+      : this.insertedRows(target + 1, columns)
+    if (end === 0 || !this.endsInsert(end)) return
+    const table = this.tableOf(first, first)
+    if (table === undefined) return
+    for (const [column, values] of columns) if (values !== undefined) this.found.push({ table, column, values })
+  }
+
+  /** The last token of the table that rows are inserted into, with its alias; 0 if it is not found. */
+  private targetEnd(): number {
+    const { reading } = this
+    for (let at = 0; at < reading.markCount * 3; at += 3) {
+      if (reading.marks[at] !== (Reader.Writes | Reader.Outermost)) continue
+      const last = reading.marks[at + 2]!
+      return reading.wordAt(last + 1) === K.as && reading.isName(last + 2) ? last + 2 : last
+    }
+    return 0
+  }
+
+  /** `(a, b) VALUES (1, $1), (2, $2)`: the token after it, 0 if it is something else. */
+  private insertedRows(open: number, columns: Map<string, Array<EqualityValue> | undefined>): number {
+    const { reading } = this
+    if (reading.kindAt(open) !== Token.Open) return 0
+    let i = open + 1
+    for (;; i += 2) {
+      if (!reading.isName(i) || this.isTaken(columns, i)) return 0
+      columns.set(foldedName(reading, i), [])
+      const after = reading.kindAt(i + 1)
+      if (after === Token.Close) break
+      if (after !== Token.Comma) return 0
+    }
+    const verb = reading.wordAt(i + 2)
+    if (verb !== K.values && !(verb === K.value && reading.dialect === "mysql")) return 0
+    const names = [...columns.keys()]
+    for (i += 3; reading.kindAt(i) === Token.Open; i += 2) {
+      i = this.insertedRow(i + 1, names, columns)
+      if (i === 0) return 0
+      if (reading.kindAt(i + 1) !== Token.Comma) return i + 1
+    }
+    return 0
+  }
+
+  /** One row, from after its parenthesis: the one that closes it, 0 if it has other columns. */
+  private insertedRow(
+    from: number,
+    names: ReadonlyArray<string>,
+    columns: Map<string, Array<EqualityValue> | undefined>
+  ): number {
+    let i = from
+    for (let column = 0; column < names.length; column++) {
+      const end = this.itemEnd(i)
+      const value = this.valueAt(i)
+      const name = names[column]!
+      if (value?.last === end) columns.get(name)?.push(value.value)
+      else columns.set(name, undefined)
+      const isLast = column === names.length - 1
+      if (this.reading.kindAt(end + 1) !== (isLast ? Token.Close : Token.Comma)) return 0
+      if (isLast) return end + 1
+      i = end + 2
+    }
+    return 0
+  }
+
+  /** MySQL's `SET a = 1, b = $1`: the token after it, 0 if it is something else. */
+  private assignments(from: number, columns: Map<string, Array<EqualityValue> | undefined>): number {
+    const { reading } = this
+    if (reading.dialect !== "mysql") return 0
+    for (let i = from;;) {
+      const last = this.columnEnd(i)
+      if (last === 0 || this.isTaken(columns, last) || reading.tokens.text(last + 1) !== "=") return 0
+      const end = this.itemEnd(last + 2)
+      const value = this.valueAt(last + 2)
+      columns.set(foldedName(reading, last), value?.last === end ? [value.value] : undefined)
+      if (reading.kindAt(end + 1) !== Token.Comma) return end + 1
+      i = end + 2
+    }
+  }
+
+  /** A column that is named twice has one of both values, in SQLite. */
+  private isTaken(columns: ReadonlyMap<string, unknown>, i: number): boolean {
+    const name = foldedName(this.reading, i).toLowerCase()
+    for (const column of columns.keys()) if (column.toLowerCase() === name) return true
+    return false
+  }
+
+  /** The last token of an expression in a list. */
+  private itemEnd(from: number): number {
+    const { reading } = this
+    let depth = 0
+    for (let i = from; i <= reading.last; i++) {
+      const kind = reading.kindAt(i)
+      if (kind === Token.Open || kind === Token.Index) depth++
+      else if (kind === Token.Close || kind === Token.Unindex) {
+        if (depth-- === 0) return i - 1
+      } else if (depth === 0 && (kind === Token.Comma || afterRows.has(reading.wordAt(i)))) return i - 1
+    }
+    return reading.last
+  }
+
+  /** Whether nothing follows the rows that may touch other ones. */
+  private endsInsert(i: number): boolean {
+    const { reading } = this
+    if (i <= reading.last && !afterRows.has(reading.wordAt(i))) return false
+    for (let j = i; j <= reading.last; j++) if (reading.wordAt(j) === K.update) return false
+    return true
+  }
+
   private add(first: number, last: number, values: ReadonlyArray<EqualityValue>): void {
     this.found.push({ table: this.tableOf(first, last), column: foldedName(this.reading, last), values })
   }
@@ -221,10 +352,12 @@ class Conditions {
     }
   }
 
-  /** `$1::int` is still the parameter. */
+  /** `$1::int` is still the parameter; `'ab'::char` is `a`. */
   private castEnd(i: number): number {
     const { reading } = this
-    return reading.kindAt(i + 1) === Token.Cast && reading.isName(i + 2) ? reading.nameEnd(i + 2) : i
+    const isKept = reading.kindAt(i + 1) === Token.Cast && reading.isName(i + 2)
+      && keepingTypes.has(reading.tokens.text(i + 2).toLowerCase())
+    return isKept ? reading.nameEnd(i + 2) : i
   }
 
   /** A string's value, if it has no escapes and can be nothing but a string. */
@@ -292,3 +425,19 @@ class Conditions {
 
 const literal = (value: string | number | bigint | boolean | undefined, last: number): Found | undefined =>
   value === undefined ? undefined : { value: { _tag: "Literal", value }, last }
+
+/** Types whose values are what was written, or an error; others truncate, round or pad. */
+const keepingTypes: ReadonlySet<string> = new Set([
+  "text",
+  "varchar",
+  "uuid",
+  "smallint",
+  "int",
+  "integer",
+  "bigint",
+  "int2",
+  "int4",
+  "int8",
+  "bool",
+  "boolean"
+])

@@ -85,7 +85,12 @@ export class Facts implements StatementFacts {
   }
 
   get sessionEffects(): ReadonlyArray<SessionEffect> {
-    return this.#sessionEffects ??= sessionEffectsOf(this.#reading())
+    if (this.#sessionEffects !== undefined) return this.#sessionEffects
+    const { statements } = this
+    // A text may be one statement or several, depending on how the server reads its strings.
+    return this.#sessionEffects = statements.length > 1
+      ? statements.flatMap(({ sessionEffects }) => sessionEffects)
+      : sessionEffectsOf(this.#reading())
   }
 
   get statements(): ReadonlyArray<StatementFacts> {

@@ -1,7 +1,7 @@
 import type { Access, StatementKind } from "../../StatementFacts.js"
 import { K, keywordsOf } from "./keywords.js"
 import type { QueryReading } from "./query.js"
-import { Writes } from "./reading.js"
+import { type Reading, Writes } from "./reading.js"
 import * as Token from "./tokens.js"
 
 /** What a statement's first word says of it, and how the rest is read. */
@@ -66,6 +66,15 @@ export const readStatement = (heads: ReadonlyMap<number, Head>, reading: QueryRe
   reading.kind = head.kind
   reading.decide(head.access, head.reason, first)
   head.read(reading, first)
+}
+
+const routines: ReadonlySet<number> = new Set(keywordsOf("function procedure trigger event package rule"))
+
+/** Whether the statement defines a routine, whose body has semicolons of its own and does not run. */
+export const isRoutine = (reading: Reading): boolean => {
+  if (reading.wordAt(reading.first) !== K.create) return false
+  for (let i = reading.first + 1; i < reading.first + 12; i++) if (routines.has(reading.wordAt(i))) return true
+  return false
 }
 
 const objects: ReadonlySet<number> = new Set([K.table, K.tables, K.view, K.sequence])

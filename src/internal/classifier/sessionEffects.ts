@@ -1,4 +1,5 @@
 import type { SessionEffect } from "../../StatementFacts.js"
+import { isRoutine } from "./heads.js"
 import { K } from "./keywords.js"
 import { plainName } from "./names.js"
 import type { Reading } from "./reading.js"
@@ -7,9 +8,10 @@ import * as Token from "./tokens.js"
 
 type State = SessionEffect["state"]
 type Change = SessionEffect["change"]
+type Until = SessionEffect["until"]
 
 /** Functions that set, read or end something of the session. */
-const functions: { readonly [name: string]: readonly [State, Change] } = {
+const functions: { readonly [name: string]: readonly [State, Change, Until?] } = {
   nextval: ["generated value", "sets"],
   setval: ["generated value", "sets"],
   currval: ["generated value", "reads"],
@@ -29,7 +31,7 @@ const functions: { readonly [name: string]: readonly [State, Change] } = {
   pg_listening_channels: ["channel", "reads"],
   pg_cursor: ["cursor", "reads"],
   pg_prepared_statement: ["prepared statement", "reads"],
-  lo_open: ["large object", "sets"],
+  lo_open: ["large object", "sets", "transaction"],
   lo_close: ["large object", "ends"],
   loread: ["large object", "reads"],
   lowrite: ["large object", "reads"],
@@ -47,12 +49,12 @@ const functions: { readonly [name: string]: readonly [State, Change] } = {
   pg_advisory_unlock: ["lock", "ends"],
   pg_advisory_unlock_all: ["lock", "ends"],
   pg_advisory_unlock_shared: ["lock", "ends"],
-  pg_advisory_xact_lock: ["lock", "sets"],
-  pg_advisory_xact_lock_shared: ["lock", "sets"],
+  pg_advisory_xact_lock: ["lock", "sets", "transaction"],
+  pg_advisory_xact_lock_shared: ["lock", "sets", "transaction"],
   pg_try_advisory_lock: ["lock", "sets"],
   pg_try_advisory_lock_shared: ["lock", "sets"],
-  pg_try_advisory_xact_lock: ["lock", "sets"],
-  pg_try_advisory_xact_lock_shared: ["lock", "sets"]
+  pg_try_advisory_xact_lock: ["lock", "sets", "transaction"],
+  pg_try_advisory_xact_lock_shared: ["lock", "sets", "transaction"]
 }
 
 /** Statements that set, read or end something of the session, by their first word. What they name follows. */
@@ -100,34 +102,115 @@ const fillers: ReadonlySet<number> = new Set([
 
 export const sessionEffectsOf = (reading: Reading): ReadonlyArray<SessionEffect> => {
   let effects: Map<string, SessionEffect> | undefined
-  const add = (state: State, change: Change, name: string | undefined): void => {
+  const add: Add = (state, change, name, until = "session") => {
     effects ??= new Map()
-    effects.set(`${state}\n${change}\n${name}`, { state, change, name })
+    effects.set(`${state}\n${change}\n${name}\n${until}`, { state, change, name, until })
   }
+  // SET PASSWORD
+  if (reading.kind === "set" && reading.access === "write") return []
   ofStatement(reading, add)
   ofCalls(reading, add)
-  if (reading.dialect === "mysql") ofVariables(reading, add)
+  if (reading.dialect === "mysql" && mayHaveVariables(reading)) ofVariables(reading, add)
   return effects === undefined ? [] : [...effects.values()]
 }
 
-type Add = (state: State, change: Change, name: string | undefined) => void
+type Add = (state: State, change: Change, name: string | undefined, until?: Until) => void
 
 const ofStatement = (reading: Reading, add: Add): void => {
   const { first, kind } = reading
   const word = reading.wordAt(first)
+  if (kind === "transaction") return ofTransaction(reading, add)
+  if (kind === "select") return ofSelect(reading, add)
   if (kind === "ddl") {
     const isTemporary = reading.access === "session"
-    if (isTemporary) add("temporary object", word === K.drop ? "ends" : "sets", temporaryName(reading))
+    if (isTemporary) {
+      add("temporary object", word === K.drop ? "ends" : "sets", temporaryName(reading), temporaryUntil(reading))
+    }
     return
   }
   const verb = verbs[word]
-  if (verb === undefined || kind === "transaction" || kind === "insert") return
-  const [state, change] = verb
+  if (verb === undefined || kind === "insert") return
+  let [state, change] = verb
   let i = first + 1
   while (fillers.has(reading.wordAt(i))) i++
+  if (state === "setting" && change === "reads" && reading.dialect === "mysql" && isAboutDiagnostics(reading, i)) {
+    state = "diagnostics"
+  }
+  const until = verbUntil(reading, word)
   // `SET @a = 1` is told by its variable.
-  if (reading.isName(i)) add(state, change, plainName(reading, i, reading.nameEnd(i)))
-  else if (reading.kindAt(i) === Token.End) add(state, change, undefined)
+  if (reading.isName(i)) add(state, change, plainName(reading, i, reading.nameEnd(i)), until)
+  else if (reading.kindAt(i) === Token.End) add(state, change, undefined, until)
+}
+
+/** `SHOW WARNINGS`, `SHOW COUNT(*) ERRORS`: of the session's last statement. */
+const isAboutDiagnostics = (reading: Reading, i: number): boolean => {
+  const about = reading.tokens.text(i).toLowerCase() === "count" ? reading.closing(i + 1) + 1 : i
+  return /^(warnings|errors)$/i.test(reading.tokens.text(about))
+}
+
+const verbUntil = (reading: Reading, word: number): Until => {
+  if (reading.dialect !== "postgres") return "session"
+  switch (word) {
+    case K.lock:
+      return "transaction"
+    case K.set:
+      return reading.wordAt(reading.first + 1) === K.local ? "transaction" : "session"
+    case K.declare:
+      return isHeld(reading) ? "session" : "transaction"
+    default:
+      return "session"
+  }
+}
+
+/** `DECLARE c CURSOR WITH HOLD FOR …` */
+const isHeld = (reading: Reading): boolean => {
+  for (let i = reading.first + 1; i < reading.last && reading.wordAt(i) !== K.for; i++) {
+    if (reading.wordAt(i) === K.with && reading.tokens.text(i + 1).toLowerCase() === "hold") return true
+  }
+  return false
+}
+
+/** `SET TRANSACTION`, `SET CONSTRAINTS`. MySQL's is for a transaction that is still to come, whoever begins it. */
+const ofTransaction = (reading: Reading, add: Add): void => {
+  const { first } = reading
+  if (reading.wordAt(first) !== K.set) return
+  const next = reading.wordAt(first + 1)
+  const isOfSession = next === K.session || next === K.local
+  const name = plainName(reading, isOfSession ? first + 2 : first + 1, isOfSession ? first + 2 : first + 1)
+  add("setting", "sets", name, reading.dialect === "postgres" ? "transaction" : "session")
+}
+
+/** PostgreSQL's `SELECT … INTO TEMP t`. */
+const ofSelect = (reading: Reading, add: Add): void => {
+  if (reading.dialect !== "postgres" || reading.access !== "write") return
+  for (let at = 0; at < reading.markCount * 3; at += 3) {
+    if (reading.marks[at] !== (Reader.Writes | Reader.Outermost)) continue
+    const first = reading.marks[at + 1]!
+    const before = reading.wordAt(first - 1) === K.table ? first - 2 : first - 1
+    const word = reading.wordAt(before)
+    if (word === K.temp || word === K.temporary) {
+      add("temporary object", "sets", plainName(reading, first, reading.marks[at + 2]!))
+    }
+  }
+}
+
+/** PostgreSQL's `CREATE TEMP TABLE … ON COMMIT DROP`. */
+const temporaryUntil = (reading: Reading): Until => {
+  if (reading.dialect !== "postgres") return "session"
+  for (let i = reading.first; i <= reading.last - 2; i++) {
+    if (
+      reading.wordAt(i) === K.on && reading.wordAt(i + 1) === K.commit && reading.wordAt(i + 2) === K.drop
+    ) return "transaction"
+  }
+  return "session"
+}
+
+/** In definitions, `@` stands in routines, which do not run now, and in accounts; a table may be made from a query. */
+const mayHaveVariables = (reading: Reading): boolean => {
+  if (reading.kind !== "ddl") return true
+  if (isRoutine(reading)) return false
+  for (let i = reading.first + 1; i < reading.first + 5; i++) if (reading.wordAt(i) === K.table) return true
+  return false
 }
 
 /** The first name in `CREATE [OR REPLACE] TEMPORARY TABLE [IF NOT EXISTS] name` and its like. */
@@ -146,11 +229,31 @@ const ofCalls = (reading: Reading, add: Add): void => {
   for (let at = 0; at < reading.markCount * 3; at += 3) {
     if ((reading.marks[at]! & ~Reader.Outermost) !== Reader.Calls) continue
     const last = reading.marks[at + 2]!
-    const effect = functions[calledName(reading, reading.marks[at + 1]!, last)]
+    const name = calledName(reading, reading.marks[at + 1]!, last)
+    const effect = functions[name]
     if (effect === undefined) continue
     const argument = kinds[last + 2] === Token.Text ? reading.tokens.text(last + 2).slice(1, -1) : undefined
-    add(...effect, argument)
+    const [state, change, until] = effect
+    // With an argument, it is what the next call without one returns.
+    if (name === "last_insert_id" && kinds[last + 2] !== Token.Close) add(state, "sets", undefined)
+    else add(state, change, argument, name === "set_config" && isLocal(reading, last + 1) ? "transaction" : until)
   }
+}
+
+/** Whether the third argument of a call, whose parenthesis is at `open`, is the word `true`. */
+const isLocal = (reading: Reading, open: number): boolean => {
+  const close = reading.closing(open)
+  let commas = 0
+  let depth = 0
+  for (let i = open + 1; i < close; i++) {
+    const kind = reading.kindAt(i)
+    if (kind === Token.Open || kind === Token.Index) depth++
+    else if (kind === Token.Close || kind === Token.Unindex) depth--
+    else if (kind === Token.Comma && depth === 0 && ++commas === 2) {
+      return reading.wordAt(i + 1) === K.true && i + 2 === close
+    }
+  }
+  return false
 }
 
 /** The bare name of a function, also of those that are called without parentheses. */

@@ -9,10 +9,12 @@ import * as Stream from "effect/Stream"
 import * as Mysql from "mysql2"
 import type { EventEmitter } from "node:events"
 import type { Socket } from "node:net"
-import type { PhysicalConnection } from "../../Driver.js"
+import type { AnsweredPositions, PhysicalConnection } from "../../Driver.js"
 import { toSqlError, TransactionClosed } from "../../RoutingError.js"
 import { onInterrupt } from "../compat.js"
+import { tellsTrace } from "../queryComment.js"
 import * as Dispositions from "./dispositions.js"
+import * as Position from "./position.js"
 
 /** Longest wait for the server to be told that a statement is to stop; then the connection is destroyed without. */
 const killTimeout = Duration.seconds(2)
@@ -30,15 +32,21 @@ type Done = (cause: Error | null, results: unknown, fields: unknown) => void
 interface Raw extends EventEmitter {
   readonly stream: Socket
   readonly threadId: number
-  connect(done: (cause: Error | null, handshake?: { readonly statusFlags?: number }) => void): void
+  connect(done: (cause: Error | null, handshake?: Handshake) => void): void
   execute(sql: string, values: ReadonlyArray<unknown>, done: Done): void
   execute(
     command: { readonly sql: string; readonly values: ReadonlyArray<unknown>; readonly rowsAsArray: true },
     done: Done
   ): void
+  unprepare(statement: string | { readonly sql: string; readonly rowsAsArray: true }): void
   query(sql: string, values: ReadonlyArray<unknown>, done?: Done): EventEmitter
   ping(done: (cause?: Error | null) => void): void
   end(): void
+}
+
+interface Handshake {
+  readonly statusFlags?: number
+  readonly serverVersion?: string
 }
 
 /** A statement's turn on the wire. */
@@ -59,6 +67,9 @@ export class MysqlConnection implements PhysicalConnection {
   private current: Turn | undefined
   private readonly waiting: Array<Turn> = []
   private serverStatus: number | undefined
+  private serverVersion = ""
+  /** The GTID that the last answer brought. */
+  private told: Position.Told | undefined
   private listener: ((cause: unknown) => void) | undefined
 
   constructor(
@@ -82,21 +93,35 @@ export class MysqlConnection implements PhysicalConnection {
   readonly connected: Effect.Effect<void, SqlError> = Effect.async((resume) => {
     this.raw.connect((cause, handshake) => {
       this.serverStatus = handshake?.statusFlags
+      this.serverVersion = handshake?.serverVersion ?? ""
       resume(cause ? Effect.fail(new SqlError({ cause, message: "Failed to connect" })) : Effect.void)
     })
     return Effect.sync(() => this.destroy())
   })
 
   execute(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows) {
-    return this.rows((done) => this.raw.execute(sql, params, done), transformRows)
+    return this.rows((done) => this.raw.execute(sql, params, this.forgetting(sql, sql, done)), transformRows)
   }
 
   executeRaw(sql: string, params: ReadonlyArray<unknown>) {
-    return this.run((done) => this.raw.execute(sql, params, done), false)
+    return this.run((done) => this.raw.execute(sql, params, this.forgetting(sql, sql, done)), false)
   }
 
   executeValues(sql: string, params: ReadonlyArray<unknown>) {
-    return this.rows((done) => this.raw.execute({ sql, values: params, rowsAsArray: true }, done), undefined)
+    const command = { sql, values: params, rowsAsArray: true } as const
+    return this.rows((done) => this.raw.execute(command, this.forgetting(sql, command, done)), undefined)
+  }
+
+  /**
+   * A text that tells its trace will not come again. What was prepared for it would stay, on the server too, which has a
+   * limit for all connections together. It is prepared all the same: values are safer beside a text than in it.
+   */
+  private forgetting(sql: string, statement: Parameters<Raw["unprepare"]>[0], done: Done): Done {
+    if (!tellsTrace(sql)) return done
+    return (cause, results, fields) => {
+      this.raw.unprepare(statement)
+      done(cause, results, fields)
+    }
   }
 
   executeUnprepared(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows) {
@@ -117,6 +142,22 @@ export class MysqlConnection implements PhysicalConnection {
         rows,
         (chunk) => Chunk.unsafeFromArray(transformRows(Chunk.toReadonlyArray(chunk) as ReadonlyArray<object>))
       )
+  }
+
+  get isMariaDb(): boolean {
+    return this.serverVersion.includes("MariaDB")
+  }
+
+  readonly positions: AnsweredPositions = {
+    guards: false,
+    expect: () => {
+      this.told = undefined
+    },
+    take: () => {
+      const { told } = this
+      this.told = undefined
+      return told && Position.read(told)
+    }
   }
 
   isUsable(): boolean {
@@ -258,12 +299,17 @@ export class MysqlConnection implements PhysicalConnection {
     if (!Array.isArray(fields) || !Array.isArray(results)) return
     // Several statements answer with a list of rows and headers; a header has no fields.
     if (fields[0] !== undefined && !Array.isArray(fields[0])) return
-    this.trackHeader(results[fields.lastIndexOf(undefined)])
+    fields.forEach((fieldsOfOne, i) => {
+      if (fieldsOfOne === undefined) this.trackHeader(results[i])
+      // Rows do not tell what their statement wrote, and that may be more than what the header before did.
+      else this.told = undefined
+    })
   }
 
   trackHeader(header: unknown): void {
     if (typeof header === "object" && header !== null && "serverStatus" in header) {
       this.serverStatus = header.serverStatus as number
+      this.told = Position.take(header as Position.Header)
     }
   }
 

@@ -2,27 +2,40 @@ import * as MysqlClient from "@effect/sql-mysql2/MysqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
 import * as Cause from "effect/Cause"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Redacted from "effect/Redacted"
 import type { Scope } from "effect/Scope"
 import type * as Mysql from "mysql2"
-import type { Driver, TransactionTexts } from "../../Driver.js"
+import type { Driver, SessionTexts } from "../../Driver.js"
 import type { Endpoint } from "../../Endpoint.js"
 import { ConfigurationError, toSqlError } from "../../RoutingError.js"
 import { PasswordUnavailable } from "../password.js"
 import * as Connection from "./connection.js"
 import { disposition } from "./dispositions.js"
 import * as Settings from "./settings.js"
+import * as Status from "./status.js"
+import { texts } from "./transaction.js"
 
-const texts: TransactionTexts = {
-  begin: ({ access }) => access === "readOnly" ? "START TRANSACTION READ ONLY" : "START TRANSACTION",
-  commit: "COMMIT",
-  rollback: "ROLLBACK",
-  savepoint: (name) => `SAVEPOINT ${name}`,
-  releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
-  rollbackToSavepoint: (name) => `ROLLBACK TO SAVEPOINT ${name}`
+/** A user variable begins with `@`; what else is set is a variable of the server, which takes no quoted numbers. */
+const session: SessionTexts = {
+  endWithTransaction: false,
+  set: (settings) => {
+    const entries = Object.entries(settings)
+    if (entries.length === 0) return undefined
+    const isNumber = ([name, value]: readonly [string, string]) =>
+      !name.startsWith("@") && /^-?\d+(\.\d+)?$/.test(value)
+    const assignments = entries.map((entry) => `${target(entry[0])} = ${isNumber(entry) ? entry[1] : "?"}`)
+    return [`SET ${assignments.join(", ")}`, entries.filter((entry) => !isNumber(entry)).map(([, value]) => value)]
+  },
+  reset: (names) =>
+    names.length === 0
+      ? undefined
+      : [`SET ${names.map((name) => `${target(name)} = ${name.startsWith("@") ? "NULL" : "DEFAULT"}`).join(", ")}`, []]
 }
+
+const target = (name: string): string => name.startsWith("@") ? name : `SESSION ${name}`
 
 /** The driver of MySQL and MariaDB. Name transforms and span attributes are those of the primary's configuration. */
 export const make = (config: Settings.MysqlEndpointConfig): Driver<Settings.MysqlEndpointConfig> => ({
@@ -45,29 +58,47 @@ export const make = (config: Settings.MysqlEndpointConfig): Driver<Settings.Mysq
     return [["server.address", host], ["server.port", port]]
   },
   texts,
+  session,
+  statementTimeout: (connection, duration) => {
+    const millis = Math.ceil(Duration.toMillis(duration))
+    // MySQL limits selects only, MariaDB every statement.
+    return connection instanceof Connection.MysqlConnection && connection.isMariaDb
+      ? ["max_statement_time", String(millis / 1000)]
+      : ["max_execution_time", String(millis)]
+  },
+  comments: true,
   // MySQL and MariaDB commit what can be committed, or fail: COMMIT never answers that it rolled back.
-  commitWasRollback: () => false,
+  commitWasRollback: undefined,
+  commitTracking: undefined,
   open: (endpoint, access) =>
     Effect.tap(
       open(endpoint),
       // Binds every account, root too, which the server's `read_only` would not.
-      (connection) => access === "readOnly" ? connection.executeUnprepared(readOnlySession, [], undefined) : Effect.void
+      (connection) =>
+        access === "readOnly"
+          ? connection.executeUnprepared(readOnlySession, [], undefined)
+          : Status.trackPositions(connection)
     ),
   pool: ({ config }) => Either.match(Settings.decode(config), { onLeft: () => ({}), onRight: ({ pool }) => pool }),
   readersBesideWriter: () => false,
-  disposition
+  disposition,
+  tellsPositions: true,
+  status: Status.status,
+  currentPosition: Status.currentPosition,
+  awaitPosition: Status.awaitPosition
 })
 
 const readOnlySession = "SET SESSION TRANSACTION READ ONLY"
 
 /** Fails with a typed error if an endpoint's configuration cannot be decoded. */
 export const settings = (
-  endpoint: Endpoint<Settings.MysqlEndpointConfig>
+  endpoint: Endpoint<Settings.MysqlEndpointConfig>,
+  path = ""
 ): Effect.Effect<Settings.Settings, SqlError> =>
   Either.mapLeft(Settings.decode(endpoint.config), (problem) =>
     toSqlError(
       new ConfigurationError({
-        path: endpoint.role === "primary" ? "primary.url" : `replicas.${endpoint.name}.url`,
+        path: `${path}${endpoint.role === "primary" ? "" : "replicas."}${endpoint.name}.url`,
         problem
       })
     ))

@@ -7,9 +7,9 @@ import { isIP, type Socket } from "node:net"
 import type { ConnectionOptions } from "node:tls"
 import * as Pg from "pg"
 import { ConfigurationError, toSqlError } from "../../RoutingError.js"
+import { failedToConnect } from "./dispositions.js"
 
 /** The message of every error that a connection failed to open with: nothing had been asked of the server by then. */
-export const failedToConnect = "Failed to connect"
 
 /** How long a server may take to answer a good-bye. */
 const goodbyeTimeout = "1 second"

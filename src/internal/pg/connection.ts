@@ -4,12 +4,14 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type * as Pg from "pg"
-import type { PhysicalConnection } from "../../Driver.js"
+import type { AnsweredPositions, PhysicalConnection } from "../../Driver.js"
+import type { ReplicationPosition } from "../../ReplicationPosition.js"
 import { onInterrupt } from "../compat.js"
 import { destroy } from "./connect.js"
 import { type Answer, Cursor } from "./cursor.js"
 import * as Dispositions from "./dispositions.js"
-import { query, type Settle } from "./query.js"
+import * as Position from "./position.js"
+import { type Ended, pair, type Query, query, type Settle, textQuery, type TextRows } from "./query.js"
 
 /** How long an interrupted statement may take to end on the server before its connection is destroyed under it. */
 const cancelTimeout = "1 second"
@@ -41,6 +43,12 @@ export class PgConnection implements PhysicalConnection {
   private lostListener: ((cause: unknown) => void) | undefined
   private current: Turn | undefined
   private readonly waiting: Array<Turn> = []
+  /** Whether the server has acknowledged the statement on the wire; `undefined` for one of which it does not tell. */
+  private isParsed: boolean | undefined
+  private expected: "before" | "after" | undefined
+  private position: ReplicationPosition | undefined
+  private cluster: Position.Cluster | undefined
+  private mayAskPosition = true
 
   constructor(
     private readonly client: Pg.Client,
@@ -51,12 +59,15 @@ export class PgConnection implements PhysicalConnection {
     client.connection.prependListener("readyForQuery", ({ status }: { readonly status: Pg.TransactionStatus }) => {
       this.transactionStatus = status
     })
+    client.connection.on("parseComplete", () => {
+      this.isParsed = true
+    })
     client.on("error", (cause) => this.onClientLost(cause))
     client.on("end", () => this.onClientLost(new Error("The server closed the connection")))
   }
 
   execute(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    const rows = this.request<Rows>((settle) => query(sql, params, undefined, settle), rowsOf)
+    const rows = this.request<Rows>(params, (settle) => query(sql, params, undefined, settle), rowsOf)
     return transformRows === undefined ? rows : Effect.map(rows, transformRows)
   }
 
@@ -69,14 +80,14 @@ export class PgConnection implements PhysicalConnection {
   }
 
   executeRaw(sql: string, params: ReadonlyArray<unknown>): Effect.Effect<unknown, SqlError> {
-    return this.request<unknown>((settle) => query(sql, params, undefined, settle), rawOf)
+    return this.request<unknown>(params, (settle) => query(sql, params, undefined, settle), rawOf)
   }
 
   executeValues(
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
-    return this.request<Rows>((settle) => query(sql, params, "array", settle), rowsOf)
+    return this.request<Rows>(params, (settle) => query(sql, params, "array", settle), rowsOf)
   }
 
   executeStream(
@@ -97,6 +108,19 @@ export class PgConnection implements PhysicalConnection {
   }
 
   readonly ping: Effect.Effect<void, SqlError> = Effect.suspend(() => Effect.asVoid(this.executeRaw("SELECT 1", [])))
+
+  readonly positions: AnsweredPositions = {
+    guards: true,
+    expect: (when) => {
+      this.position = undefined
+      this.expected = this.mayAskPosition ? when : undefined
+    },
+    take: () => {
+      const { position } = this
+      this.position = undefined
+      return position
+    }
+  }
 
   isUsable(): boolean {
     return this.usable
@@ -119,17 +143,24 @@ export class PgConnection implements PhysicalConnection {
   }
 
   private request<A>(
-    make: (settle: Settle<PgResults>) => Pg.Submittable,
+    params: ReadonlyArray<unknown>,
+    make: (settle: Settle<PgResults>) => Query,
     read: (result: PgResults) => A
   ): Effect.Effect<A, SqlError> {
     return Effect.suspend(() => {
       let resume: (answer: Effect.Effect<A, SqlError>) => void
+      const { expected } = this
+      this.expected = undefined
+      const settle: Settle<PgResults> = (cause, result) => {
+        this.end(turn)
+        resume(cause ? Effect.fail(this.failure(cause)) : Effect.succeed(read(result)))
+      }
       const turn: Turn = {
-        send: () =>
-          void this.client.query(make((cause, result) => {
-            this.end(turn)
-            resume(cause ? Effect.fail(this.failure(cause)) : Effect.succeed(read(result)))
-          })),
+        send: () => {
+          // Without parameters it goes by the simple protocol.
+          this.isParsed = params.length === 0 ? undefined : false
+          void this.client.query(expected === undefined ? make(settle) : this.withPosition(expected, make, settle))
+        },
         onEnd: undefined
       }
       const answer = Effect.async<A, SqlError>((resume_) => {
@@ -138,6 +169,35 @@ export class PgConnection implements PhysicalConnection {
       })
       return onInterrupt(answer, this.abandon(turn))
     })
+  }
+
+  /** A query in one write with one that asks for the server's position. */
+  private withPosition(
+    when: "before" | "after",
+    make: (settle: Settle<PgResults>) => Query,
+    settle: Settle<PgResults>
+  ): Pg.Submittable {
+    const ask = (settle: Settle<TextRows>) =>
+      textQuery(this.cluster === undefined ? Position.text : Position.textInCluster, settle)
+    return when === "after"
+      ? pair(this.client, make, ask, (answer, position) => {
+        this.keepPosition(position)
+        settle(answer.cause, answer.result)
+      })
+      : pair(this.client, ask, make, (position, answer) => {
+        this.keepPosition(position)
+        settle(answer.cause, answer.result)
+      })
+  }
+
+  private keepPosition({ cause, result }: Ended<TextRows>): void {
+    if (cause) {
+      if (Position.isNotForUs(cause)) this.mayAskPosition = false
+      return
+    }
+    const columns = result.rows[0] ?? []
+    this.cluster ??= Position.clusterOf(columns)
+    this.position = Position.read(columns, this.cluster)
   }
 
   private openCursor(sql: string, params: ReadonlyArray<unknown>): OpenCursor {
@@ -149,16 +209,25 @@ export class PgConnection implements PhysicalConnection {
       onAnswer: (answer) => {
         settle?.(Effect.succeed(answer))
         settle = undefined
+        turn?.onEnd?.()
       }
     })
     const ask = (command: "fetch" | "close") =>
       Effect.async<Answer>((resume) => {
         settle = resume
         if (!cursor.send(command)) {
-          turn = { send: () => this.client.query(cursor), onEnd: undefined }
+          turn = {
+            send: () => {
+              this.isParsed = cursor.isOpen ? undefined : false
+              this.client.query(cursor)
+            },
+            onEnd: undefined
+          }
           this.begin(turn)
         }
-        return Effect.suspend(() => settle === undefined ? Effect.void : this.abandon(turn!))
+        // Answered, it keeps the wire for the next fetch, but nothing runs that could be cancelled.
+        const isAnswered = () => settle === undefined
+        return Effect.suspend(() => isAnswered() ? Effect.void : this.abandon(turn!, isAnswered))
       })
     return {
       fetch: Effect.suspend(() => cursor.outcome === undefined ? ask("fetch") : Effect.succeed(cursor.outcome)),
@@ -188,7 +257,7 @@ export class PgConnection implements PhysicalConnection {
   }
 
   /** What an interruption does to a statement: it leaves the line, or is cancelled and waited for. */
-  private abandon(turn: Turn): Effect.Effect<void> {
+  private abandon(turn: Turn, isOver = () => this.current !== turn): Effect.Effect<void> {
     return Effect.suspend(() => {
       if (this.current !== turn) {
         const index = this.waiting.indexOf(turn)
@@ -197,8 +266,8 @@ export class PgConnection implements PhysicalConnection {
       }
       this.usable = false
       const ended = Effect.async<void>((resume) => {
-        if (this.current === turn) turn.onEnd = () => resume(Effect.void)
-        else resume(Effect.void)
+        if (isOver()) resume(Effect.void)
+        else turn.onEnd = () => resume(Effect.void)
       })
       return Effect.zipRight(this.cancelRequest, Effect.timeoutOption(ended, cancelAgainAfter)).pipe(
         Effect.repeat({ until: Option.isSome }),
@@ -210,7 +279,10 @@ export class PgConnection implements PhysicalConnection {
   }
 
   private failure(cause: unknown): SqlError {
-    const error = new SqlError({ cause, message: "Failed to execute statement" })
+    const message = this.isParsed === false && Dispositions.isEndOfSession(cause)
+      ? Dispositions.neverRead
+      : "Failed to execute statement"
+    const error = new SqlError({ cause, message })
     // The socket may close a moment later than the error that announces it.
     if (Dispositions.of(error).connection === "destroy") this.usable = false
     return error

@@ -23,7 +23,9 @@ import {
   wrongRole
 } from "../dispositions.js"
 import { PasswordUnavailable } from "../password.js"
-import { failedToConnect } from "./connect.js"
+
+/** The message of the error of a statement that was sent, and that the server provably did not read any more. */
+export const neverRead = "The server ended the connection before it read the statement"
 
 /** The server ended an idle connection; the statement crossed the news. */
 const expired: Disposition = { ...dead, outcome: "unknown" }
@@ -148,12 +150,16 @@ export const byDriverMessage: ReadonlyArray<{ readonly message: RegExp; readonly
   { message: /^Query read timeout$/, disposition: broken }
 ]
 
+/** What the router's own errors say that came while connecting. */
+export const failedToConnect = "Failed to connect"
+
 const timeout = /time(d )?out|not connected within/i
 
 /** What an error means that a statement, or opening a connection, failed with. */
 export const of = (error: SqlError): Disposition => {
   const { atConnect, cause } = unwrap(error)
   if (cause instanceof PasswordUnavailable) return { ...misconfigured, evidence: "none" }
+  if (error.message === neverRead) return dead
   const { code, message, routine, severity, syscall } = describe(cause)
   // Only a server has severity; EPIPE would make a fine SQLSTATE.
   const sqlState = severity === "" ? undefined : code
@@ -186,6 +192,16 @@ const describe = (cause: unknown): { readonly [field in ErrorField]: string } =>
     severity: text("severity"),
     syscall: text("syscall")
   }
+}
+
+/**
+ * Whether the process that serves a connection says that it was told to end. It sends what it has to say about statements
+ * before that: one that it has not acknowledged, it has not read. A pooler that lost its server may say so, too, but not
+ * by this function.
+ */
+export const isEndOfSession = (cause: unknown): boolean => {
+  const { routine, severity } = describe(cause)
+  return severity === "FATAL" && routine === "ProcessInterrupts"
 }
 
 /** The driver's error, and whether it came while connecting. */

@@ -1,6 +1,7 @@
 import * as PgClient from "@effect/sql-pg/PgClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Statement from "@effect/sql/Statement"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import type { Scope } from "effect/Scope"
@@ -12,6 +13,8 @@ import { cancelRequest, connect, connectError } from "./connect.js"
 import { PgConnection } from "./connection.js"
 import * as Dispositions from "./dispositions.js"
 import { clientConfig, type Settings } from "./settings.js"
+import * as Status from "./status.js"
+import { commitTracking, commitWasRollback, texts } from "./transaction.js"
 
 /** The driver for PostgreSQL; transforms and attributes are those of `config`, the primary's. */
 export const make = (config: Settings): Driver<Settings> => ({
@@ -29,18 +32,27 @@ export const make = (config: Settings): Driver<Settings> => ({
     ["server.address", host ?? "localhost"],
     ["server.port", port ?? 5432]
   ],
-  texts: {
-    begin: ({ access }) => access === "readOnly" ? "BEGIN READ ONLY" : "BEGIN",
-    commit: "COMMIT",
-    rollback: "ROLLBACK",
-    savepoint: (name) => `SAVEPOINT ${name}`,
-    releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
-    rollbackToSavepoint: (name) => `ROLLBACK TO SAVEPOINT ${name}`
+  texts,
+  session: {
+    endWithTransaction: true,
+    set: (settings, scope) => {
+      const entries = Object.entries(settings)
+      if (entries.length === 0) return undefined
+      const calls = entries.map((_, i) => `set_config($${2 * i + 1}, $${2 * i + 2}, ${scope === "transaction"})`)
+      return [`SELECT ${calls.join(", ")}`, entries.flat()]
+    },
+    reset: (names, scope) =>
+      names.length === 0
+        ? undefined
+        : [
+          names.map((name) => `SET ${scope === "transaction" ? "LOCAL " : ""}${quoted(name)} TO DEFAULT`).join("; "),
+          []
+        ]
   },
-  commitWasRollback: (raw) => {
-    const [result] = Array.isArray(raw) ? raw : [raw]
-    return (result as Pg.QueryResult | undefined)?.command === "ROLLBACK"
-  },
+  statementTimeout: (_, duration) => ["statement_timeout", String(Math.ceil(Duration.toMillis(duration)))],
+  comments: true,
+  commitWasRollback,
+  commitTracking,
   open: (endpoint, access) => Effect.map(open(endpoint, access), ({ connection }) => connection),
   pool: ({ config }) => ({
     max: config.maxConnections,
@@ -50,8 +62,15 @@ export const make = (config: Settings): Driver<Settings> => ({
     maxLifetime: config.connectionTTL
   }),
   readersBesideWriter: () => false,
-  disposition: Dispositions.of
+  disposition: Dispositions.of,
+  tellsPositions: true,
+  status: Status.status,
+  currentPosition: Status.currentPosition,
+  awaitPosition: Status.awaitPosition
 })
+
+/** Any part of a setting's name may be a keyword: `app.user`. */
+const quoted = (setting: string): string => setting.split(".").map((part) => `"${part}"`).join(".")
 
 /** A connection in a Scope, its password asked for anew, and the pg client under it. */
 export const open = (

@@ -58,7 +58,7 @@ interface Session {
   fiber: RuntimeFiber<void> | undefined
 }
 
-/** One connection of an endpoint that all channels share, open as long as somebody listens. */
+/** One connection of the primary that all channels share, open as long as somebody listens. */
 class Listener {
   private readonly subscribers = new Map<string, Set<Subscriber>>()
   private session: Session | undefined
@@ -66,11 +66,16 @@ class Listener {
   private closed: SqlError | undefined
 
   constructor(
-    private readonly endpoint: Endpoint<Settings>,
+    private readonly primary: () => Endpoint<Settings>,
     private readonly clock: Clock.Clock,
     /** Starts the listener's own work, which ends with its Scope. */
     private readonly fork: <A, E>(effect: Effect.Effect<A, E>) => RuntimeFiber<A, E>
   ) {}
+
+  /** Another one after a failover: what is opened anew is opened there. */
+  private get endpoint(): Endpoint<Settings> {
+    return this.primary()
+  }
 
   readonly listen = (channel: string): Stream.Stream<ListenEvent, SqlError> => {
     if (Buffer.byteLength(channel) > longestName) return Stream.fail(nameTooLong(channel))
@@ -215,13 +220,13 @@ class Listener {
   }
 }
 
-/** What listens to the channels of an endpoint, until the Scope ends. */
+/** What listens to the channels of the primary, whichever it is, until the Scope ends. */
 export const make = (
-  endpoint: Endpoint<Settings>
+  primary: () => Endpoint<Settings>
 ): Effect.Effect<(channel: string) => Stream.Stream<ListenEvent, SqlError>, never, Scope> =>
   Effect.gen(function*() {
     const clock = yield* Effect.clock
-    const listener = new Listener(endpoint, clock, yield* FiberSet.makeRuntime<never>())
+    const listener = new Listener(primary, clock, yield* FiberSet.makeRuntime<never>())
     yield* Effect.addFinalizer(() => Effect.sync(() => listener.close()))
     return listener.listen
   })

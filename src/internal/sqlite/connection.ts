@@ -20,6 +20,7 @@ export interface SqliteConnection extends PhysicalConnection {
   readonly export: Effect.Effect<Uint8Array, SqlError>
   readonly backup: (destination: string) => Effect.Effect<BackupMetadata, SqlError>
   readonly loadExtension: (path: string) => Effect.Effect<void, SqlError>
+  readonly isReadonly: boolean
 }
 
 export interface ConnectionOptions {
@@ -131,6 +132,8 @@ export const make = (db: Sqlite.Database, options: ConnectionOptions): SqliteCon
     ping: Effect.asVoid(execute("PRAGMA schema_version", [], undefined)),
     // A file has nobody who could hang up: what happened to it shows when it is read.
     onLost: () => {},
+    positions: undefined,
+    isReadonly: db.readonly,
     export: once(() => db.serialize(), "Failed to export database"),
     backup: (destination) =>
       Effect.suspend(() =>

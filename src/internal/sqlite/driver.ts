@@ -4,12 +4,14 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import type { ConnectionPoolOptions } from "../../ConnectionPool.js"
-import type { Driver, TransactionTexts } from "../../Driver.js"
+import type { Driver } from "../../Driver.js"
 import type { Access, Endpoint } from "../../Endpoint.js"
 import type { SqliteConnection } from "./connection.js"
 import { disposition } from "./dispositions.js"
 import * as File from "./file.js"
 import * as Settings from "./settings.js"
+import * as Status from "./status.js"
+import { allowWrites, texts } from "./transaction.js"
 
 /** The driver of one client. */
 export interface SqliteDriver extends Driver<Settings.SqliteEndpointConfig> {
@@ -21,16 +23,6 @@ export interface SqliteDriver extends Driver<Settings.SqliteEndpointConfig> {
   readonly openSnapshot: (
     primary: Endpoint<Settings.SqliteEndpointConfig>
   ) => Effect.Effect<SqliteConnection, SqlError, Scope.Scope>
-}
-
-const texts: TransactionTexts = {
-  // A deferred BEGIN that comes to write may find that it read too early (SQLITE_BUSY_SNAPSHOT): no waiting helps then.
-  begin: ({ access }) => access === "readOnly" ? "BEGIN" : "BEGIN IMMEDIATE",
-  commit: "COMMIT",
-  rollback: "ROLLBACK",
-  savepoint: (name) => `SAVEPOINT ${name}`,
-  releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
-  rollbackToSavepoint: (name) => `ROLLBACK TO SAVEPOINT ${name}`
 }
 
 /** SQLite lets one connection write at a time: one is enough, and it is not worth closing. */
@@ -89,10 +81,13 @@ export const make = (config: Settings.SqliteEndpointConfig): Effect.Effect<Sqlit
             memory = connection
           })
         }
-        // Its last borrower may have left a transaction open.
-        return memory.inTransaction() === true
-          ? Effect.as(memory.executeUnprepared(texts.rollback, [], undefined), memory)
-          : Effect.succeed(memory)
+        // Its last borrower may have left a transaction open, and a read-only one.
+        const leftOver = memory.inTransaction() === true ? [texts.rollback, ...allowWrites] : allowWrites
+        const connection = memory
+        return Effect.as(
+          Effect.forEach(leftOver, (text) => connection.executeUnprepared(text, [], undefined), { discard: true }),
+          connection
+        )
       })
 
     const open: SqliteDriver["open"] = (endpoint, access) => {
@@ -108,8 +103,12 @@ export const make = (config: Settings.SqliteEndpointConfig): Effect.Effect<Sqlit
       spanAttributes: [...Object.entries(config.spanAttributes ?? {}), ["db.system.name", "sqlite"]],
       serverAttributes: () => [],
       texts,
+      session: undefined,
+      statementTimeout: () => undefined,
+      comments: false,
       // COMMIT either commits, or fails and leaves the transaction open.
       commitWasRollback: () => false,
+      commitTracking: undefined,
       open,
       openSnapshot: (primary) =>
         Effect.tap(open(primary, "readOnly"), (connection) =>
@@ -118,6 +117,10 @@ export const make = (config: Settings.SqliteEndpointConfig): Effect.Effect<Sqlit
       pool: ({ config, role }, access) =>
         role === "primary" && access === "readWrite" && hasWriter(config) ? writerPool : {},
       readersBesideWriter: hasReaders,
-      disposition
+      disposition,
+      status: Status.status,
+      currentPosition: () => Effect.succeed(undefined),
+      tellsPositions: false,
+      awaitPosition: () => Effect.succeed(false)
     }
   })

@@ -1,0 +1,60 @@
+import type { SqlError } from "@effect/sql/SqlError"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import * as Stream from "effect/Stream"
+import * as RoutingError from "../RoutingError.js"
+import type { Fiber } from "./compat.js"
+import { now, withFiber } from "./compat.js"
+import * as FiberSettings from "./fiberSettings.js"
+
+/**
+ * Fails an effect at a time of the fiber's clock; what runs then is interrupted, and its end waited for: in a finalizer,
+ * too, and in whatever else cannot be interrupted, or the deadline would be none there.
+ */
+export const withinDeadline = <A, R>(
+  effect: Effect.Effect<A, SqlError, R>,
+  deadline: bigint,
+  fiber: Fiber,
+  late: () => SqlError
+): Effect.Effect<A, SqlError, R> =>
+  Effect.suspend(() => {
+    const left = deadline - now(fiber)
+    return left <= 0n
+      ? Effect.fail(late())
+      : Effect.timeoutFail(Effect.interruptible(effect), { duration: Duration.nanos(left), onTimeout: late })
+  })
+
+/** The same by the deadline of the fiber, where it has one, for what holds a connection and is no statement. */
+export const withinOwn = <A, R>(
+  effect: Effect.Effect<A, SqlError, R>,
+  database: string,
+  waitsFor: string
+): Effect.Effect<A, SqlError, R> =>
+  withFiber((fiber) => {
+    const { deadline } = FiberSettings.of(fiber)
+    const late = () =>
+      RoutingError.toSqlError(
+        new RoutingError.DeadlineExceeded({ database, endpoint: undefined, statement: waitsFor })
+      )
+    return deadline === undefined ? effect : withinDeadline(effect, deadline, fiber, late)
+  })
+
+/** The same for a stream: whatever it waits for, it waits no longer than until then. */
+export const pullsWithin = <A>(
+  stream: Stream.Stream<A, SqlError>,
+  deadline: bigint,
+  fiber: Fiber,
+  late: () => SqlError
+): Stream.Stream<A, SqlError> =>
+  Stream.unwrapScoped(Effect.map(
+    Stream.toPull(stream),
+    (pull) =>
+      Stream.repeatEffectChunkOption(Effect.suspend(() => {
+        const left = deadline - now(fiber)
+        const tooLate = () => Option.some(late())
+        return left <= 0n
+          ? Effect.fail(tooLate())
+          : Effect.timeoutFail(Effect.interruptible(pull), { duration: Duration.nanos(left), onTimeout: tooLate })
+      }))
+  ))

@@ -1,0 +1,18 @@
+import { assert, it } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import { soak } from "./soak.js"
+
+/** A full run takes 120. */
+const seconds = Number(process.env["SOAK_SECONDS"] ?? 40)
+const seed = Number(process.env["SOAK_SEED"] ?? 20_261)
+
+it.scopedLive(
+  "64 fibers keep all invariants while sessions are interrupted, killed and reset",
+  () =>
+    Effect.gen(function*() {
+      const { summary, violations } = yield* soak({ seconds, fibers: 64, seed })
+      console.log(summary)
+      assert.deepStrictEqual(violations, [])
+    }),
+  { timeout: (seconds + 40) * 1000 }
+)
