@@ -77,7 +77,7 @@ export interface ReadOnlyTransactionOptions {
  * An `SqlClient` whose every statement goes to the right server.
  *
  * Inside `withTransaction` all statements run on one connection of the primary, `reserve` lends one physical connection
- * of the primary for its Scope.
+ * of the primary for its Scope. A connection whose session they leave changed is closed afterwards, not lent to others.
  *
  * @since 0.1.0
  * @category models
@@ -362,7 +362,7 @@ export const idempotent = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effe
   FiberSettings.update(effect, () => ({ idempotent: true }))
 
 /**
- * Runs an effect whose statements are told to nobody: no span, no event, nothing for `RouteDecision.capture`. For
+ * Runs an effect whose statements are told to nobody: no span, no `StatementRouted`, nothing for `RouteDecision.capture`. For
  * statements that run all the time, such as the polling of a queue.
  *
  * @since 0.1.0

@@ -1,10 +1,11 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Fibers from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import * as RoutingError from "../RoutingError.js"
-import type { Fiber } from "./compat.js"
+import type { Fiber, Restore } from "./compat.js"
 import { now, withFiber } from "./compat.js"
 import * as FiberSettings from "./fiberSettings.js"
 
@@ -58,3 +59,24 @@ export const pullsWithin = <A>(
           : Effect.timeoutFail(Effect.interruptible(pull), { duration: Duration.nanos(left), onTimeout: tooLate })
       }))
   ))
+
+/** How long a statement that is late is waited for while it is cancelled: where nobody answers, it takes a second. */
+const cancelPatience = Duration.millis(100)
+
+/** Leaves what is interrupted to end on its own time, if that takes longer. */
+export const leavingBehind = <A>(
+  run: (restore: Restore) => Effect.Effect<A, SqlError>,
+  restore: Restore,
+  onLeft: () => void
+): Effect.Effect<A, SqlError> =>
+  Effect.flatMap(
+    Effect.forkDaemon(Effect.interruptible(Effect.uninterruptibleMask(run))),
+    (fiber) =>
+      Effect.onInterrupt(
+        restore(Fibers.join(fiber)),
+        () =>
+          Effect.map(Effect.timeoutOption(Effect.interruptible(Fibers.interrupt(fiber)), cancelPatience), (ended) => {
+            if (Option.isNone(ended)) onLeft()
+          })
+      )
+  )

@@ -4,24 +4,24 @@ import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Fiber from "effect/Fiber"
-import * as Option from "effect/Option"
 import type { Scope } from "effect/Scope"
 import type * as Tracer from "effect/Tracer"
 import type { Disposition, PhysicalConnection } from "../Driver.js"
-import type { Plan, PlanConsistency } from "../Plan.js"
+import type { Plan } from "../Plan.js"
 import type { Outcome } from "../ReplicaStrategy.js"
-import { reached, type ReplicationPosition } from "../ReplicationPosition.js"
 import type { RetryPolicySettings } from "../RetryPolicy.js"
 import type { RouteDecision } from "../RouteDecision.js"
 import * as RoutingError from "../RoutingError.js"
 import type { RoutingEvent } from "../RoutingEvent.js"
 import type { StatementFacts } from "../StatementFacts.js"
+import { announce, isFallback, tell } from "./announce.js"
 import type { Restore } from "./compat.js"
 import type { Database, Server } from "./database.js"
+import { leavingBehind } from "./deadline.js"
 import type { FiberSettings } from "./fiberSettings.js"
-import type { FreshnessSettings, FreshRead, Look, Note } from "./freshness.js"
+import type { FreshnessSettings, FreshRead, Note } from "./freshness.js"
 import { Freshness } from "./freshness.js"
+import { FreshReads } from "./freshReads.js"
 import type { Gate } from "./gate.js"
 import { Budget } from "./health/budget.js"
 import { dispositionOf } from "./health/disposition.js"
@@ -69,7 +69,7 @@ export interface Call {
 }
 
 /** Where a statement is tried, and where it was before. */
-interface Attempt {
+export interface Attempt {
   readonly server: Server
   readonly pool: Pool
   readonly tried: ReadonlyArray<Server>
@@ -81,7 +81,7 @@ interface Attempt {
   readonly admitted: boolean
 }
 
-type Execute<A> = (connection: PhysicalConnection) => Effect.Effect<A, SqlError>
+export type Execute<A> = (connection: PhysicalConnection) => Effect.Effect<A, SqlError>
 
 /** What the runner of a Database goes by. */
 export interface RunnerOptions {
@@ -116,6 +116,7 @@ export class Runner {
   readonly sessions: SessionKeeper
   readonly clock: Clock.Clock
   readonly freshness: Freshness
+  private readonly freshReads: FreshReads
   private readonly budget: Budget
   /** Of the reads that may be sent twice. */
   private readonly hedges: Budget
@@ -130,6 +131,7 @@ export class Runner {
     const now = clock.unsafeCurrentTimeNanos()
     this.clock = clock
     this.freshness = new Freshness(database, options.consistency, clock, options.publish)
+    this.freshReads = new FreshReads(this)
     this.sessions = lender?.sessions ?? new SessionKeeper(database.name, database.driver, clock)
     this.budget = new Budget(retry.budget, now)
     this.hedges = new Budget({ ...retry.budget, ratio: retry.hedge?.maxExtra ?? 0, perSecond: 0 }, now)
@@ -139,165 +141,11 @@ export class Runner {
   run<A>(call: Call, execute: Execute<A>, restore: Restore): Effect.Effect<A, SqlError> {
     return call.fresh === undefined
       ? this.carryOut(call, execute, restore)
-      : this.runFresh(call, call.fresh, execute, restore)
+      : this.freshReads.run(call, call.fresh, execute, restore)
   }
 
-  /** Runs a read where it sees what it has to. */
-  private runFresh<A>(call: Call, read: FreshRead, execute: Execute<A>, restore: Restore): Effect.Effect<A, SqlError> {
-    const seen = (value: A): A => {
-      if (call.server !== undefined) this.freshness.noteSource(read, call.server)
-      return value
-    }
-    const settled = Effect.suspend(() => Effect.map(this.carryOut(call, execute, restore), seen))
-    return Effect.flatMap(this.look(call, read, restore), (look) => {
-      if (look._tag === "Run") return settled
-      const server = this.database.choose(call.plan, nobody, call)!
-      call.plan = this.freshness.on(read, call.plan, [server.name], "guard")
-      this.freshness.noteSource(read, server)
-      const guarded = this.attempt<A | NotYet>(
-        call,
-        (connection) => this.guarded(call, read, look.position, execute, connection),
-        restore,
-        this.attemptOn(server, call.plan)
-      )
-      return Effect.flatMap(guarded, (answer) => {
-        if (answer !== notYet) return Effect.succeed(seen(answer))
-        this.leaveToPrimary(call, read)
-        return settled
-      })
-    })
-  }
-
-  private leaveToPrimary(call: { plan: Plan }, read: FreshRead): void {
-    call.plan = this.freshness.onPrimary(read, call.plan, "behind")
-    this.freshness.tell(call.plan)
-  }
-
-  /** What is to be done about a read, with its plan, after the primary was asked where it is if need be. */
-  private look(
-    call: { plan: Plan },
-    read: FreshRead,
-    restore: Restore
-  ): Effect.Effect<Exclude<Look, { readonly _tag: "Ask" }>> {
-    const { freshness } = this
-    const take = <L extends Exclude<Look, { readonly _tag: "Ask" }>>(look: L): L => {
-      call.plan = look.plan
-      freshness.tell(look.plan)
-      const [first, ...rest] = look.plan.candidates
-      if (look._tag === "Run" && read.open !== undefined && !read.isFixed && first!.role === "replica") {
-        const server = this.database.choose(look.plan, nobody)!
-        call.plan = { ...look.plan, candidates: [{ ...first!, endpoints: [server.name] }, ...rest] }
-        // So those of its session that run beside it go there too.
-        freshness.noteSource(read, server)
-      }
-      return look
-    }
-    return Effect.suspend(() => {
-      const { plan } = call
-      const look = freshness.look(read, plan, true)
-      if (look._tag !== "Ask") return Effect.succeed(take(look))
-      return Effect.map(this.askPrimary(read, restore), () => {
-        const look = freshness.look(read, plan, false)
-        return take(
-          look._tag === "Ask" ? { _tag: "Run", plan: freshness.onPrimary(read, plan, "positionUnknown") } : look
-        )
-      })
-    })
-  }
-
-  /** Learns where the primary is; where that cannot be, the session knows no more than before. */
-  private askPrimary(read: FreshRead, restore: Restore): Effect.Effect<void> {
-    const { database, freshness } = this
-    return Effect.suspend(() => {
-      const asked = freshness.asking(read)
-      return Effect.matchCauseEffect(this.using(database.primary, database.driver.currentPosition, restore), {
-        onFailure: (cause) => Cause.isInterrupted(cause) ? Effect.failCause(Cause.stripFailures(cause)) : Effect.void,
-        onSuccess: (position) => {
-          if (position !== undefined) freshness.learn(read, position, asked)
-          return Effect.void
-        }
-      })
-    })
-  }
-
-  /** Runs a read on a replica that has got far enough, or does so within the budget. */
-  private guarded<A>(
-    call: Call,
-    read: FreshRead,
-    position: ReplicationPosition,
-    execute: Execute<A>,
-    connection: PhysicalConnection
-  ): Effect.Effect<A | NotYet, SqlError> {
-    const server = call.server!
-    if (server.role === "primary") return execute(connection)
-    const wait = Effect.flatMap(
-      this.await(read, server, position, connection),
-      (isThere): Effect.Effect<A | NotYet, SqlError> => {
-        if (!isThere) return Effect.succeed(notYet)
-        call.plan = this.freshness.on(read, call.plan, [server.name], "wait")
-        tell(call, server)
-        return execute(connection)
-      }
-    )
-    const { positions } = connection
-    if (positions?.guards !== true) return wait
-    return Effect.suspend(() => {
-      positions.expect("before")
-      return Effect.flatMap(execute(connection), (answer) => {
-        const at = positions.take()
-        if (at === undefined) return wait
-        this.database.lag?.observe(server.name, at)
-        return reached(at, position) === "reached" ? Effect.succeed(answer) : wait
-      })
-    })
-  }
-
-  /** Waits for a replica, unless too many do. */
-  private await(
-    read: FreshRead,
-    server: Server,
-    position: ReplicationPosition,
-    connection: PhysicalConnection
-  ): Effect.Effect<boolean, SqlError> {
-    const { database, freshness } = this
-    return Effect.suspend(() => {
-      const budget = server.awaited < freshness.settings.maxWaiting ? freshness.budgetOf(read) : 0
-      // Without a wait, who cannot be guarded may still be asked.
-      if (budget === 0 && connection.positions?.guards === true) return Effect.succeed(false)
-      server.awaited++
-      return Effect.ensuring(
-        Effect.map(database.driver.awaitPosition(connection, position, Duration.millis(budget)), (isThere) => {
-          if (isThere) database.lag?.observe(server.name, position)
-          else if (budget > 0) server.stalledAt = read.now()
-          return isThere
-        }),
-        Effect.sync(() => void server.awaited--)
-      )
-    })
-  }
-
-  /** The plan of what holds a connection for more than one statement: what it has to see is there before the first. */
-  private freshPlan(call: { plan: Plan }, read: FreshRead, restore: Restore): Effect.Effect<Plan> {
-    return Effect.flatMap(this.look(call, read, restore), (look) => {
-      if (look._tag === "Run") return Effect.succeed(call.plan)
-      const server = this.database.choose(call.plan, nobody)!
-      const wait = this.using(server, (connection) => this.await(read, server, look.position, connection), restore)
-      return Effect.matchCauseEffect(wait, {
-        onFailure: (cause) => {
-          if (Cause.isInterrupted(cause)) return Effect.failCause(Cause.stripFailures(cause))
-          this.leaveToPrimary(call, read)
-          return Effect.succeed(call.plan)
-        },
-        onSuccess: (isThere) => {
-          if (isThere) call.plan = this.freshness.on(read, call.plan, [server.name], "wait")
-          else this.leaveToPrimary(call, read)
-          return Effect.succeed(call.plan)
-        }
-      })
-    })
-  }
-
-  private carryOut<A>(call: Call, execute: Execute<A>, restore: Restore): Effect.Effect<A, SqlError> {
+  /** Runs a statement by its plan. */
+  carryOut<A>(call: Call, execute: Execute<A>, restore: Restore): Effect.Effect<A, SqlError> {
     return call.settings.deadline === undefined
       ? this.serve(call, execute, restore)
       // Left behind, it may have its effects yet, and note that too late for the next read.
@@ -314,11 +162,11 @@ export class Runner {
       : this.attempt(call, execute, restore, first)
   }
 
-  private attemptOn(server: Server, plan: Plan): Attempt {
+  attemptOn(server: Server, plan: Plan): Attempt {
     return { server, pool: poolFor(server, plan), tried: nobody, number: 1, refreshed: false, admitted: false }
   }
 
-  private attempt<A>(
+  attempt<A>(
     call: Call,
     execute: Execute<A>,
     restore: Restore,
@@ -612,7 +460,7 @@ export class Runner {
     if (call.server === undefined) this.budget.deposit(this.clock.unsafeCurrentTimeNanos())
     const acquired = fresh === undefined
       ? this.acquire(call, restore)
-      : Effect.flatMap(this.freshPlan(call, fresh, restore), () => this.acquire(call, restore))
+      : Effect.flatMap(this.freshReads.plan(call, fresh, restore), () => this.acquire(call, restore))
     return Effect.flatMap(acquired, (lease) => {
       announce(call, lease.server)
       if (call.plan.leavesSession) this.sessions.markChanged(lease.slot.connection)
@@ -699,7 +547,7 @@ export class Runner {
     texts: ReadonlyArray<string>,
     restore: Restore
   ): Effect.Effect<Lease, SqlError> {
-    const fit = fresh === undefined ? Effect.succeed(planned) : this.freshPlan({ plan: planned }, fresh, restore)
+    const fit = fresh === undefined ? Effect.succeed(planned) : this.freshReads.plan({ plan: planned }, fresh, restore)
     return Effect.flatMap(fit, (plan) => {
       const server = this.database.choose(plan, nobody)
       if (server === undefined) return Effect.fail(refusedToBegin(plan))
@@ -858,39 +706,9 @@ const failureOf = (cause: Cause.Cause<unknown>): SqlError | undefined => {
     : undefined
 }
 
-/** Whether the server is the primary, in the place of replicas. */
-const isFallback = ({ candidates }: Plan, server: Server): boolean =>
-  server.role === "primary" &&
-  candidates.some(({ endpoints, isFallback }) => isFallback && endpoints.includes(server.name))
-
-/** The answer of a replica that has not got far enough. */
-const notYet: unique symbol = Symbol.for("effect-sql-router/notYet")
-type NotYet = typeof notYet
-
 /** Whether a statement that failed, or was interrupted, may have had its effects. */
 const mayHaveHappened = (disposition: Disposition | undefined): boolean =>
   disposition === undefined || disposition.outcome === "unknown"
-
-/** How long a statement that is late is waited for while it is cancelled: where nobody answers, it takes a second. */
-const cancelPatience = Duration.millis(100)
-
-/** Leaves what is interrupted to end on its own time, if that takes longer. */
-const leavingBehind = <A>(
-  run: (restore: Restore) => Effect.Effect<A, SqlError>,
-  restore: Restore,
-  onLeft: () => void
-): Effect.Effect<A, SqlError> =>
-  Effect.flatMap(
-    Effect.forkDaemon(Effect.interruptible(Effect.uninterruptibleMask(run))),
-    (fiber) =>
-      Effect.onInterrupt(
-        restore(Fiber.join(fiber)),
-        () =>
-          Effect.map(Effect.timeoutOption(Effect.interruptible(Fiber.interrupt(fiber)), cancelPatience), (ended) => {
-            if (Option.isNone(ended)) onLeft()
-          })
-      )
-  )
 
 /** Nothing known yet about how long reads take: they are not sent twice. */
 const longest = Duration.hours(1)
@@ -918,46 +736,6 @@ const outcomeOf = (disposition: Disposition | undefined): Outcome => {
     : "refused"
 }
 
-/** Counts an attempt, and tells span and listeners which server runs the statement, and why; again when another does. */
-export const announce = (call: Call, server: Server): void => {
-  const { plan, tally } = call
-  if (tally !== undefined) {
-    tally.statement(server.endpoint, server.role, reasonOn(server, plan))
-    if (plan.access === "readOnly" && isFallback(plan, server)) tally.fallbackRead(plan.database)
-  }
-  tell(call, server)
-}
-
-const tell = (call: Call, server: Server): void => {
-  const { capture, plan, span } = call
-  const { name, role } = server
-  const reason = reasonOn(server, plan)
-  call.server = server
-  if (span !== undefined) {
-    for (const [key, value] of server.attributes) span.attribute(key, value)
-    span.attribute("sql.router.endpoint", name)
-    span.attribute("sql.router.role", role)
-    span.attribute("sql.router.reason", reason)
-    if (plan.consistency !== undefined) describeConsistency(span, plan.consistency)
-  }
-  if (capture === undefined && !call.isHeard) return
-  const before = call.decision
-  call.decision = { sql: call.sql, facts: call.facts, plan, endpoint: name, role, reason }
-  if (capture === undefined) return
-  // Others that run beside it may have been captured since.
-  const at = before === undefined ? -1 : capture.lastIndexOf(before)
-  if (at === -1) capture.push(call.decision)
-  else capture[at] = call.decision
-}
-
-const describeConsistency = (span: Tracer.Span, { age, by, fallback, level, position }: PlanConsistency): void => {
-  span.attribute("sql.router.consistency.level", level)
-  span.attribute("sql.router.consistency.by", by)
-  if (position !== undefined) span.attribute("sql.router.consistency.position", position)
-  if (age !== undefined) span.attribute("sql.router.consistency.age_ms", age)
-  if (fallback !== undefined) span.attribute("sql.router.consistency.fallback", fallback)
-}
-
 const poolFor = (server: Server, plan: Plan): Pool => plan.access === "readOnly" ? server.readers : server.pool
 
 const refusedToBegin = ({ database, excluded, refusal, rule }: Plan): SqlError =>
@@ -972,9 +750,3 @@ const refusedToBegin = ({ database, excluded, refusal, rule }: Plan): SqlError =
         explanation: refusal.message
       })
   )
-
-const reasonOn = (server: Server, plan: Plan): string =>
-  server.role === "primary" && plan.candidates[0]?.role === "replica" &&
-    !plan.candidates[0].endpoints.includes(server.name)
-    ? "read, but no replica could serve it"
-    : plan.reason

@@ -3,6 +3,7 @@ import * as PgClient from "@effect/sql-pg/PgClient"
 import * as PgMigrator from "@effect/sql-pg/PgMigrator"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import { describe, it } from "@effect/vitest"
+import { ReadConsistency, ReplicaStrategy } from "effect-sql-router"
 import * as RoutedPgClient from "effect-sql-router/RoutedPgClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -59,6 +60,9 @@ describe("PostgreSQL, routed, reads on replicas", () => {
         RoutedPgClient.layer({
           primary: at(primary),
           replicas: { replica1: at(replica1), replica2: at(replica2) },
+          strategy: ReplicaStrategy.roundRobin,
+          // Each commit waits until both replicas have it.
+          consistency: { level: ReadConsistency.eventual },
           ...settings
         }),
         collecting(spans)

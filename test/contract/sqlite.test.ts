@@ -4,6 +4,7 @@ import * as SqliteMigrator from "@effect/sql-sqlite-node/SqliteMigrator"
 import type * as SqlClient from "@effect/sql/SqlClient"
 import { describe, it } from "@effect/vitest"
 import * as ReadConsistency from "effect-sql-router/ReadConsistency"
+import * as ReplicaStrategy from "effect-sql-router/ReplicaStrategy"
 import * as RoutedSqliteClient from "effect-sql-router/RoutedSqliteClient"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -58,6 +59,7 @@ describe("SQLite, routed, reads on replicas", () => {
         primary: { filename },
         replicas: { replica1: { filename }, replica2: { filename } },
         consistency: { level: ReadConsistency.eventual },
+        strategy: ReplicaStrategy.roundRobin,
         ...settings
       }),
       collecting(spans)

@@ -23,6 +23,8 @@ const clients: { readonly [name: string]: Layer.Layer<SqlClient.SqlClient, unkno
         RoutedPgClient.layer({
           primary: at(primary),
           replicas: { replica1: at(replica1), replica2: at(replica2) },
+          // A read of the session's own writes would give a replica a moment, and wait for a clock that stands still.
+          consistency: { waitBudget: 0 },
           maxConnections
         })
     )

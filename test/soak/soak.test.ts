@@ -2,8 +2,8 @@ import { assert, it } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { soak } from "./soak.js"
 
-/** A full run takes 120. */
-const seconds = Number(process.env["SOAK_SECONDS"] ?? 40)
+/** Seconds; fewer for a quick look. */
+const seconds = Number(process.env["SOAK_SECONDS"] ?? 120)
 const seed = Number(process.env["SOAK_SEED"] ?? 20_261)
 
 it.scopedLive(

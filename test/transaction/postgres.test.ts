@@ -277,7 +277,7 @@ describe("transactions on postgres", () => {
       // Its Scope waited for the statement.
       assert.isTrue(Exit.isSuccess(yield* Fiber.await(daemon)))
       yield* insert(sql, 1)
-      // Nobody has looked at its statements, so it is not lent again.
-      assert.deepStrictEqual((yield* sql.pools).map((pool) => [pool.created, pool.active]), [[2, 0]])
+      // Its statement left nothing in the session, so it is lent again.
+      assert.deepStrictEqual((yield* sql.pools).map((pool) => [pool.created, pool.active]), [[1, 0]])
     }))
 })
