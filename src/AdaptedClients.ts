@@ -31,10 +31,10 @@ import { CurrentConnectionPoolOptions } from "./ConnectionPool.js"
 import type { EndpointOptions } from "./Endpoint.js"
 import * as Driver from "./internal/adapted/driver.js"
 import * as Router from "./internal/client.js"
+import { invalid } from "./internal/configuration.js"
 import * as Endpoints from "./internal/endpoints.js"
 import * as Entry from "./internal/entry.js"
 import type { RoutedSqlClient, RouterOptions } from "./RoutedSqlClient.js"
-import { ConfigurationError, toSqlError } from "./RoutingError.js"
 
 /**
  * A client, and what an endpoint has beside it.
@@ -114,9 +114,6 @@ const primariesOf = ({ primary }: AdaptedClientsConfig): ReadonlyArray<AdaptedPr
   Array.isArray(primary) ? primary as ReadonlyArray<AdaptedPrimary> : [primary as AdaptedPrimary]
 
 const endpointOf = (given: AdaptedPrimary): AdaptedEndpoint => SqlClient.TypeId in given ? { client: given } : given
-
-const invalid = (path: string, problem: string): Effect.Effect<never, SqlError> =>
-  Effect.fail(toSqlError(new ConfigurationError({ path, problem })))
 
 /**
  * A router over clients that an effect makes or finds; those that it makes live as long as the Layer.

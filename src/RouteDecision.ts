@@ -7,6 +7,7 @@ import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
 import { globalValue } from "effect/GlobalValue"
 import type { Role } from "./Endpoint.js"
+import { oneLine } from "./internal/words.js"
 import type { Plan } from "./Plan.js"
 import type { StatementFacts } from "./StatementFacts.js"
 
@@ -61,15 +62,10 @@ export const capture = <A, E, R>(
   })
 
 const columns: ReadonlyArray<readonly [title: string, cell: (decision: RouteDecision) => string]> = [
-  ["statement", ({ sql }) => shorten(sql)],
+  ["statement", ({ sql }) => oneLine(sql, 60)],
   ["endpoint", ({ endpoint }) => endpoint],
   ["why", ({ reason }) => reason]
 ]
-
-const shorten = (sql: string): string => {
-  const line = sql.split(/\s+/).join(" ").trim()
-  return line.length > 60 ? `${line.slice(0, 59)}…` : line
-}
 
 /**
  * Decisions as a table to print: statement, endpoint, why.

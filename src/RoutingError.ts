@@ -9,13 +9,11 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import type * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import { oneLine } from "./internal/words.js"
 import type { Refusal } from "./Plan.js"
 
 /** A statement in one line of a message. */
-const shorten = (sql: string): string => {
-  const line = sql.split(/\s+/).join(" ").trim()
-  return line.length > 120 ? `${line.slice(0, 119)}…` : line
-}
+const shorten = (sql: string): string => oneLine(sql, 120)
 
 const inWords = (duration: Duration.Duration): string => Duration.format(duration)
 

@@ -1,4 +1,5 @@
 import * as Explanation from "../Explanation.js"
+import { counted } from "../internal/words.js"
 
 /** An explanation, and where its statement was found. */
 export interface Explained {
@@ -74,5 +75,3 @@ const summary = (all: ReadonlyArray<Explained>): string => {
   return `${counted(all.length, "statement")}, ${counted(reads, "confirmed read")}: `
     + `${to.replica} to a replica, ${to.primary} to a primary, ${to.refused} refused`
 }
-
-const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`

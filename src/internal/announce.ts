@@ -6,18 +6,18 @@ import type { Call } from "./run.js"
 /** Counts an attempt, and tells span and listeners which server runs the statement, and why; again when another does. */
 export const announce = (call: Call, server: Server): void => {
   const { plan, tally } = call
+  const reason = reasonOn(server, plan)
   if (tally !== undefined) {
-    tally.statement(server.endpoint, server.role, reasonOn(server, plan))
+    tally.statement(server.endpoint, server.role, reason)
     if (plan.access === "readOnly" && isFallback(plan, server)) tally.fallbackRead(plan.database)
   }
-  tell(call, server)
+  tell(call, server, reason)
 }
 
 /** The same without counting: the attempt was, or it is none. */
-export const tell = (call: Call, server: Server): void => {
+export const tell = (call: Call, server: Server, reason = reasonOn(server, call.plan)): void => {
   const { capture, plan, span } = call
   const { name, role } = server
-  const reason = reasonOn(server, plan)
   call.server = server
   if (span !== undefined) {
     for (const [key, value] of server.attributes) span.attribute(key, value)

@@ -30,6 +30,7 @@ import type { RoutingRules } from "../RoutingRules.js"
 import { CurrentStatementClassifier, type StatementClassifier } from "../StatementClassifier.js"
 import * as Bound from "./bound.js"
 import * as compat from "./compat.js"
+import { invalid } from "./configuration.js"
 import * as Database from "./database.js"
 import * as Endpoints from "./endpoints.js"
 import { Events } from "./events.js"
@@ -50,6 +51,7 @@ import { makeConstructor } from "./statement.js"
 import * as TimeLimit from "./timeLimit.js"
 import type { SharedSettings } from "./transaction.js"
 import * as Transactions from "./transactions.js"
+import { quoted } from "./words.js"
 
 /** One Database of a router: its endpoints, the first of which is the primary, and what is its own. */
 export interface DatabaseSource<Config> {
@@ -246,22 +248,15 @@ const makeClient = (parts: Parts): Routed => {
   const router = new Router({ ...parts, transactions })
   const added = new Map<string, RoutedSqlClient>()
 
-  const known = () => Array.from(new Set([...router.runners.keys(), ...added.keys()]), (name) => `"${name}"`).join(", ")
+  const known = () => quoted(new Set([...router.runners.keys(), ...added.keys()]))
   const unknownDatabase = (name: string) =>
-    Effect.fail(RoutingError.toSqlError(
-      new RoutingError.ConfigurationError({
-        path: `database("${name}")`,
-        problem: `there is no database "${name}": known are ${known()}`
-      })
-    ))
+    invalid(`database("${name}")`, `there is no database "${name}": known are ${known()}`)
 
   const unknownEndpoint = ({ name, servers }: Database.Database, endpoint: string) =>
-    Effect.fail(RoutingError.toSqlError(
-      new RoutingError.ConfigurationError({
-        path: `database("${name}")`,
-        problem: `there is no endpoint "${endpoint}": known are ${servers.map(({ name }) => `"${name}"`).join(", ")}`
-      })
-    ))
+    invalid(
+      `database("${name}")`,
+      `there is no endpoint "${endpoint}": known are ${quoted(servers.map(({ name }) => name))}`
+    )
 
   /** Runs a query again for a write of whichever fiber: a replica must have that, or the query stays as it is for ever. */
   const asOfNow = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -352,9 +347,7 @@ const makeClient = (parts: Parts): Routed => {
         Effect.acquireRelease(
           Effect.suspend(() => {
             if (router.runners.has(name) || added.has(name)) {
-              return Effect.fail(RoutingError.toSqlError(
-                new RoutingError.ConfigurationError({ path: `databases.${name}`, problem: `the name is taken` })
-              ))
+              return invalid(`databases.${name}`, "the name is taken")
             }
             return Effect.sync(() => void added.set(name, database))
           }),

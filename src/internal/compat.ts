@@ -130,7 +130,9 @@ export const withoutTransaction = <R, S>(
   tag: Context.Tag<any, S>
 ): Context.Context<R> =>
   // What is left out is in no requirement.
-  Context.omit(SqlClient.TransactionConnection, tag)(context as any) as Context.Context<R>
+  Context.omit(SqlClient.TransactionConnection, tag)(
+    context as Context.Context<R | SqlClient.TransactionConnection>
+  ) as Context.Context<R>
 
 /** Hides the transaction around from clients that are not the router's. */
 export const withoutTransactionConnection = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>

@@ -6,6 +6,7 @@ import * as ConnectionPool from "../ConnectionPool.js"
 import type { Endpoint, EndpointOptions } from "../Endpoint.js"
 import type { DatabaseEndpoints, DatabasePolicies, OtherDatabases } from "../RoutedSqlClient.js"
 import * as RoutingError from "../RoutingError.js"
+import { invalid, merged, withoutUndefined } from "./configuration.js"
 
 /**
  * The endpoints that a layer's options describe. Shared settings lie under each endpoint's own; a key that is
@@ -81,12 +82,6 @@ export const databases = <Config extends object>(
     : Either.left(new RoutingError.ConfigurationError({ path: `${without.path}primary`, problem: "there is none" }))
 }
 
-const withoutUndefined = (record: object): object =>
-  Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
-
-const invalid = (path: string, problem: string): Effect.Effect<never, SqlError> =>
-  Effect.fail(RoutingError.toSqlError(new RoutingError.ConfigurationError({ path, problem })))
-
 /** Finds what is wrong with Databases, each given by its endpoints, before any is connected to. */
 export const validateDatabases = (
   databases: ReadonlyArray<ReadonlyArray<Endpoint>>
@@ -133,12 +128,12 @@ export const poolSettings = (
   ...sources: ReadonlyArray<ConnectionPool.ConnectionPoolOptions>
 ): Effect.Effect<ConnectionPool.ConnectionPoolSettings, SqlError> =>
   Effect.gen(function*() {
-    const merged = { ...ConnectionPool.defaults, ...Object.assign({}, ...sources.toReversed().map(withoutUndefined)) }
+    const given = merged(ConnectionPool.defaults, sources)
     const at = (key: string) => `the pool of ${endpoint}: ${key}`
     const count = (key: "max" | "min" | "maxConnecting" | "maxWaiters", least: number) =>
-      merged[key] >= least && (Number.isInteger(merged[key]) || merged[key] === Number.POSITIVE_INFINITY)
-        ? Effect.succeed(merged[key])
-        : invalid(at(key), `${merged[key]} is not a whole number of at least ${least}`)
+      given[key] >= least && (Number.isInteger(given[key]) || given[key] === Number.POSITIVE_INFINITY)
+        ? Effect.succeed(given[key])
+        : invalid(at(key), `${given[key]} is not a whole number of at least ${least}`)
     const time = (
       key:
         | "acquireTimeout"
@@ -149,10 +144,10 @@ export const poolSettings = (
         | "validateAfterIdle"
         | "leakWarning"
     ) => {
-      const decoded = Duration.decodeUnknown(merged[key])
+      const decoded = Duration.decodeUnknown(given[key])
       return decoded._tag === "Some" && Duration.greaterThan(decoded.value, Duration.zero)
         ? Effect.succeed(decoded.value)
-        : invalid(at(key), `${String(merged[key])} is not a duration of more than 0`)
+        : invalid(at(key), `${String(given[key])} is not a duration of more than 0`)
     }
     const settings: ConnectionPool.ConnectionPoolSettings = {
       max: yield* count("max", 1),

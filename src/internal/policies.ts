@@ -10,6 +10,7 @@ import { CurrentReplicationLag } from "../ReplicationLag.js"
 import { CurrentRetryPolicy } from "../RetryPolicy.js"
 import type { DatabasePolicies, RouterOptions } from "../RoutedSqlClient.js"
 import { CurrentStatementClassifier } from "../StatementClassifier.js"
+import { counted } from "./words.js"
 
 /** What a router was built with: its options, and what `Current…` stood for then. */
 export interface Given {
@@ -79,8 +80,6 @@ export const summary = (database: string, policies: ReadonlyArray<PolicyInForce>
   `Database "${database}" is routed with ${
     policies.map(({ policy, source, value }) => `${policy}: ${value} (${source})`).join("; ")
   }`
-
-const counted = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? "" : "s"}`
 
 const names = (record: object): ReadonlyArray<string> =>
   Object.entries(record).flatMap(([name, value]) => value === undefined ? [] : [name])

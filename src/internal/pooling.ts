@@ -2,7 +2,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type { ConnectedEndpoint, ConnectionHooks } from "../ConnectionHooks.js"
 import { CurrentConnectionHooks } from "../ConnectionHooks.js"
-import * as RoutingError from "../RoutingError.js"
+import { invalid } from "./configuration.js"
 import { ConnectionBudget } from "./connectionBudget.js"
 import * as Endpoints from "./endpoints.js"
 import * as Hooks from "./hooks.js"
@@ -24,15 +24,14 @@ export const make = (options: {
     const hooks = options.hooks ?? (yield* CurrentConnectionHooks)
     const timeout = yield* Endpoints.duration("hooks.timeout", hooks.timeout ?? Hooks.defaultTimeout)
     if (maxTotalConnections !== undefined && !(Number.isInteger(maxTotalConnections) && maxTotalConnections >= 1)) {
-      yield* invalid(`${maxTotalConnections} is not a whole number of at least 1`)
+      yield* invalid("maxTotalConnections", `${maxTotalConnections} is not a whole number of at least 1`)
     }
     const budget = maxTotalConnections === undefined ? undefined : new ConnectionBudget(maxTotalConnections)
     return {
       budget,
       hooksFor: (target) => Hooks.make(hooks, timeout, target),
-      check: Effect.suspend(() => budget?.problem === undefined ? Effect.void : invalid(budget.problem))
+      check: Effect.suspend(() =>
+        budget?.problem === undefined ? Effect.void : invalid("maxTotalConnections", budget.problem)
+      )
     }
   })
-
-const invalid = (problem: string): Effect.Effect<never, SqlError> =>
-  Effect.fail(RoutingError.toSqlError(new RoutingError.ConfigurationError({ path: "maxTotalConnections", problem })))

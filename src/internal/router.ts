@@ -14,6 +14,7 @@ import { defaultRoute } from "./plan.js"
 import type { Call, Runner } from "./run.js"
 import type { Shadow } from "./shadow.js"
 import type { Transactions } from "./transactions.js"
+import { quoted } from "./words.js"
 
 /** Where a statement goes: the Database, and the route within it. */
 export interface Destination {
@@ -172,7 +173,7 @@ export class Router {
     if (database === undefined && route === undefined) return rules!.decide(facts, sql, params, fiber)
     const runner = database === undefined ? home : runners.get(database)
     if (runner === undefined) {
-      return unknownTarget(home, `There is no database "${database}": known are ${list(runners.keys())}.`)
+      return unknownTarget(home, `There is no database "${database}": known are ${quoted(runners.keys())}.`)
     }
     if (route === undefined) return { runner, route: defaultRoute, mirror: undefined }
     const { endpoint } = route
@@ -185,9 +186,9 @@ export class Router {
       home,
       others.length === 0
         ? `There is no endpoint "${endpoint}" in database "${runner.database.name}": known are ${
-          list(runner.database.servers.map((_) => _.name))
+          quoted(runner.database.servers.map((_) => _.name))
         }.`
-        : `Several databases have an endpoint "${endpoint}" (${list(others.map((_) => _.database.name))}): `
+        : `Several databases have an endpoint "${endpoint}" (${quoted(others.map((_) => _.database.name))}): `
           + "say which one by withDatabase."
     )
   }
@@ -202,8 +203,6 @@ const holdsInTransactions: { readonly [reason in Refusal["reason"]]: boolean } =
   sessionState: false,
   unavailable: false
 }
-
-const list = (names: Iterable<string>): string => Array.from(names, (name) => `"${name}"`).join(", ")
 
 const unknownTarget = ({ database: { name } }: Runner, message: string): Plan => ({
   database: name,

@@ -379,8 +379,7 @@ export class Runner {
 
   /** Whether nothing need be sent there, for it takes no writes, or cannot be connected to. */
   private isInDoubt(server: Server): boolean {
-    const { health, primary } = this.database
-    return !health.hasPrimary && server === primary
+    return !this.database.health.hasPrimary && server === this.database.primary
   }
 
   /** Runs what only the primary can run, if there is one, or there is one soon. */

@@ -7,6 +7,7 @@ import type { Scope } from "effect/Scope"
 import type { Driver, PhysicalConnection } from "../Driver.js"
 import * as RoutingError from "../RoutingError.js"
 import type { Restore } from "./compat.js"
+import { configurationError } from "./configuration.js"
 import type { FiberSettings, SessionSettings } from "./fiberSettings.js"
 import type { Frame, Transaction } from "./transaction.js"
 
@@ -290,20 +291,16 @@ export class SessionKeeper {
 
   private problem(settings: SessionSettings): SqlError | undefined {
     const name = Object.keys(settings).find((name) => !isName.test(name))
-    return name === undefined ? undefined : RoutingError.toSqlError(
-      new RoutingError.ConfigurationError({
-        path: "withSession",
-        problem: `${JSON.stringify(name)} is not the name of a setting: letters, digits, "_", parts joined by "."`
-      })
+    return name === undefined ? undefined : configurationError(
+      "withSession",
+      `${JSON.stringify(name)} is not the name of a setting: letters, digits, "_", parts joined by "."`
     )
   }
 
   private unsupported(): SqlError {
-    return RoutingError.toSqlError(
-      new RoutingError.ConfigurationError({
-        path: "withSession",
-        problem: `database "${this.database}" is ${this.driver.dialect}, whose sessions have no settings`
-      })
+    return configurationError(
+      "withSession",
+      `database "${this.database}" is ${this.driver.dialect}, whose sessions have no settings`
     )
   }
 }

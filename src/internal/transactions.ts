@@ -12,6 +12,7 @@ import type { Access } from "../Endpoint.js"
 import * as RoutingError from "../RoutingError.js"
 import type { Fiber, Restore } from "./compat.js"
 import * as compat from "./compat.js"
+import { invalid } from "./configuration.js"
 import { withinOwn } from "./deadline.js"
 import * as FiberSettings from "./fiberSettings.js"
 import type { Runner } from "./run.js"
@@ -212,7 +213,7 @@ export const make = (
   const begin = ({ beginning, mode, target }: Wanted): Transactional => (effect) =>
     compat.withClientSpan("sql.transaction", (span, fiber, restore) => {
       for (const [key, value] of spanAttributes) span.attribute(key, value)
-      if (Either.isLeft(beginning)) return Effect.fail(invalid(beginning.left))
+      if (Either.isLeft(beginning)) return invalid("transaction", beginning.left)
       const around = innermost(fiber)
       const parent = around && current(fiber)
       if (parent === undefined) {
@@ -269,9 +270,6 @@ export const make = (
       )
   }
 }
-
-const invalid = (problem: string): SqlError =>
-  RoutingError.toSqlError(new RoutingError.ConfigurationError({ path: "transaction", problem }))
 
 /**
  * Why a transaction of this mode cannot be a part of the one around it. One that only reads can be part of one that writes;

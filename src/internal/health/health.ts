@@ -9,6 +9,7 @@ import type { Role } from "../../Endpoint.js"
 import type { EndpointHealth, ReplicaHealthSettings, Verdict } from "../../ReplicaHealth.js"
 import * as RoutingError from "../../RoutingError.js"
 import type { RoutingEvent } from "../../RoutingEvent.js"
+import { broken } from "../dispositions.js"
 import * as Breaker from "./breaker.js"
 import { Cooldown } from "./cooldown.js"
 import { Primary } from "./primary.js"
@@ -537,7 +538,7 @@ export class Health {
       onSuccess: (role) => this.probeSucceeded(member, role, this.clock.unsafeCurrentTimeNanos()),
       onFailure: (error) => {
         this.publish({ _tag: "ProbeFailed", endpoint: member.name, error })
-        const disposition = error.cause instanceof ProbeTimeout ? timedOut : this.options.disposition(error)
+        const disposition = error.cause instanceof ProbeTimeout ? broken : this.options.disposition(error)
         this.probeFailed(member, disposition, error, this.clock.unsafeCurrentTimeNanos())
       }
     })
@@ -584,14 +585,6 @@ class ProbeTimeout extends Error {
   constructor(readonly duration: Duration.Duration) {
     super(`no answer within ${Duration.format(duration)}`)
   }
-}
-
-const timedOut: Disposition = {
-  blame: "endpoint",
-  connection: "destroy",
-  evidence: "soft",
-  outcome: "unknown",
-  readRetry: "elsewhere"
 }
 
 const stateNames = {

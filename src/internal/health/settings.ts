@@ -3,20 +3,8 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as ReplicaHealth from "../../ReplicaHealth.js"
 import * as RetryPolicy from "../../RetryPolicy.js"
-import * as RoutingError from "../../RoutingError.js"
+import { invalid, merged } from "../configuration.js"
 import { Cooldown } from "./cooldown.js"
-
-const invalid = (path: string, problem: string): Effect.Effect<never, SqlError> =>
-  Effect.fail(RoutingError.toSqlError(new RoutingError.ConfigurationError({ path, problem })))
-
-const withoutUndefined = (record: object): object =>
-  Object.fromEntries(Object.entries(record).filter(([, value]) => value !== undefined))
-
-/** What comes first in `sources` wins, and what none of them says is the default. */
-const merge = <Settings extends object>(defaults: Settings, sources: ReadonlyArray<object>): Settings => ({
-  ...defaults,
-  ...Object.assign({}, ...sources.toReversed().map(withoutUndefined))
-})
 
 const number = (
   path: string,
@@ -56,7 +44,7 @@ export const healthSettings = (
   ...sources: ReadonlyArray<ReplicaHealth.ReplicaHealthOptions>
 ): Effect.Effect<ReplicaHealth.ReplicaHealthSettings, SqlError> =>
   Effect.gen(function*() {
-    const given = merge<{ readonly [key in keyof ReplicaHealth.ReplicaHealthSettings]: unknown }>(
+    const given = merged<{ readonly [key in keyof ReplicaHealth.ReplicaHealthSettings]: unknown }>(
       ReplicaHealth.defaults,
       sources
     )
@@ -91,10 +79,10 @@ export const retrySettings = (
 ): Effect.Effect<RetryPolicy.RetryPolicySettings, SqlError> =>
   Effect.gen(function*() {
     const { defaults } = RetryPolicy
-    const given = merge<RetryPolicy.RetryPolicyOptions>({}, sources)
+    const given = merged<RetryPolicy.RetryPolicyOptions>({}, sources)
     // A source that gives one of a group leaves the others to the next.
-    const budget = merge(defaults.budget, sources.map((source) => source.budget ?? {}))
-    const backoff = merge(defaults.backoff, sources.map((source) => source.backoff ?? {}))
+    const budget = merged(defaults.budget, sources.map((source) => source.budget ?? {}))
+    const backoff = merged(defaults.backoff, sources.map((source) => source.backoff ?? {}))
     return {
       maxAttempts: yield* number(
         "retry.maxAttempts",

@@ -1,6 +1,7 @@
 import * as Either from "effect/Either"
 import type { TransactionTexts } from "../../Driver.js"
 import { isolationText } from "../isolation.js"
+import { standardTexts } from "../standardTexts.js"
 
 export const texts: TransactionTexts = {
   begin: (mode) => {
@@ -18,9 +19,5 @@ export const texts: TransactionTexts = {
     })
   },
   snapshot: "repeatableRead",
-  commit: "COMMIT",
-  rollback: "ROLLBACK",
-  savepoint: (name) => `SAVEPOINT ${name}`,
-  releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
-  rollbackToSavepoint: (name) => `ROLLBACK TO SAVEPOINT ${name}`
+  ...standardTexts
 }

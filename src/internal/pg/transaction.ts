@@ -2,6 +2,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import type { CommitTracking, TransactionTexts } from "../../Driver.js"
 import { isolationText } from "../isolation.js"
+import { standardTexts } from "../standardTexts.js"
 
 const begin: TransactionTexts["begin"] = (mode) => {
   const { access, deferrable, isolation } = mode
@@ -21,11 +22,7 @@ const begin: TransactionTexts["begin"] = (mode) => {
 export const texts: TransactionTexts = {
   begin,
   snapshot: "repeatableRead",
-  commit: "COMMIT",
-  rollback: "ROLLBACK",
-  savepoint: (name) => `SAVEPOINT ${name}`,
-  releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
-  rollbackToSavepoint: (name) => `ROLLBACK TO SAVEPOINT ${name}`
+  ...standardTexts
 }
 
 /** A transaction in which a statement had failed answers ROLLBACK to COMMIT. */

@@ -27,7 +27,7 @@ const patience = (timeout: Duration.Duration): Schedule.Schedule<unknown> =>
 
 /**
  * Tries until the lock is free. SQLite's own busy timeout sleeps in the thread, and with it every fiber and timer of
- * the program; this one waits as any fiber does, and can be interrupted.
+ * the program; this one waits like every fiber, and can be interrupted.
  */
 export const retry = <A>(
   attempt: Effect.Effect<A, SqlError>,

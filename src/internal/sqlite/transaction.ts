@@ -1,5 +1,6 @@
 import * as Either from "effect/Either"
 import type { TransactionTexts } from "../../Driver.js"
+import { standardTexts } from "../standardTexts.js"
 
 /** Ends what a read-only transaction began with. */
 export const allowWrites = ["PRAGMA query_only = 0"]
@@ -30,9 +31,5 @@ export const texts: TransactionTexts = {
     })
   },
   snapshot: "serializable",
-  commit: "COMMIT",
-  rollback: "ROLLBACK",
-  savepoint: (name) => `SAVEPOINT ${name}`,
-  releaseSavepoint: (name) => `RELEASE SAVEPOINT ${name}`,
-  rollbackToSavepoint: (name) => `ROLLBACK TO SAVEPOINT ${name}`
+  ...standardTexts
 }
