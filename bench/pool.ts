@@ -243,8 +243,8 @@ export const run = async (): Promise<void> => {
     pairs.forEach(({ name }, i) => report("pool", `${name}, ${label}`, "ns", nanos[i]!))
     const over = (i: number, j: number) =>
       median(figures[i]![kind].map((nanos, round) => nanos / figures[j]![kind][round]!))
-    report("pool", `ours beside the minimal Effect pool, ${label}`, "x", over(1, 0), { most: 1.5 })
-    report("pool", `Effect's Pool beside ours, ${label}`, "x", over(2, 1), { least: 4 })
+    report("pool", `ours, ${label}`, "x", over(1, 0), { most: 1.5, beside: "minimal Effect pool" })
+    report("pool", `Effect's Pool, ${label}`, "x", over(2, 1), { least: 4, beside: "ours" })
   }
   await Effect.runPromise(Scope.close(scope, Effect.runSync(Effect.exit(Effect.void))))
 }

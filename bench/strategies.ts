@@ -1,9 +1,12 @@
+import type { DurationInput } from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Utils from "effect/Utils"
+import { readFileSync, writeFileSync } from "node:fs"
 import { Signals } from "../src/internal/signals.js"
 import * as ReplicaStrategy from "../src/ReplicaStrategy.js"
 import * as ClusterSimulation from "../src/testing/ClusterSimulation.js"
 import { median, report } from "./harness.js"
+import { lollipops } from "./plot.js"
 
 const strategies: ReadonlyArray<ReplicaStrategy.ReplicaStrategy> = [
   ReplicaStrategy.ewma,
@@ -81,32 +84,26 @@ const measureCosts = (): void => {
 const { scenarios } = ClusterSimulation
 const { failFast, ...compared } = scenarios
 
+/** Simulates with several seeds: the median of a figure. */
+const simulated =
+  (seeds: ReadonlyArray<number>, duration: DurationInput) =>
+  (figure: (result: ClusterSimulation.SimulationResult) => number) =>
+  async (options: ClusterSimulation.SimulationOptions) => {
+    const results: Array<number> = []
+    for (const seed of seeds) {
+      results.push(figure(await Effect.runPromise(ClusterSimulation.run({ ...options, duration, seed }))))
+    }
+    return median(results)
+  }
+
+/** What a replica that fails everything at once still gets, one second after it began to. */
+const shareOfFailing = ({ sharesFrom }: ClusterSimulation.SimulationResult): number => sharesFrom("4 seconds")[0]!
+
 /** In each scenario through the real router; `--full` takes all strategies, more seeds, longer, and half an hour. */
 const simulate = async (isFull: boolean): Promise<void> => {
-  const seeds = isFull ? [1, 2, 3] : [1]
-  const duration = isFull ? "15 seconds" : "7 seconds"
-  const others = isFull
-    ? {
-      peakEwma: ReplicaStrategy.peakEwma,
-      leastOutstanding: ReplicaStrategy.leastOutstanding,
-      powerOfTwo: ReplicaStrategy.powerOfTwo,
-      roundRobin: ReplicaStrategy.roundRobin,
-      random: ReplicaStrategy.random,
-      leastLatency: ReplicaStrategy.leastLatency(),
-      leastLatencyWinner: ReplicaStrategy.leastLatency({ mode: "winner" })
-    }
-    : {}
-  const over =
-    (figure: (result: ClusterSimulation.SimulationResult) => number) =>
-    async (options: ClusterSimulation.SimulationOptions) => {
-      const results: Array<number> = []
-      for (const seed of seeds) {
-        results.push(figure(await Effect.runPromise(ClusterSimulation.run({ ...options, duration, seed }))))
-      }
-      return median(results)
-    }
-  const p99 = over((result) => result.p99)
-  const p50 = over((result) => result.p50)
+  const figure = isFull ? simulated([1, 2, 3], "15 seconds") : simulated([1], "7 seconds")
+  const p99 = figure((result) => result.p99)
+  const p50 = figure((result) => result.p50)
 
   for (const replicas of isFull ? [3, 5, 10] : [5, 10]) {
     for (const [name, scenario] of Object.entries(compared)) {
@@ -116,14 +113,20 @@ const simulate = async (isFull: boolean): Promise<void> => {
       // Of three replicas none can be spared: there the oracle is no lower bound.
       const goal = replicas === 3 ? undefined : { most: 1.15 }
       report("strategies", `p99_to_oracle_${name}_${replicas}`, "x", await ratio(ReplicaStrategy.ewma), goal)
-      for (const [other, strategy] of Object.entries(others)) {
-        report("strategies", `p99_to_oracle_${name}_${replicas}_${other}`, "x", await ratio(strategy))
+      if (!isFull) continue
+      for (const [other, strategy] of Object.entries(shown).filter(([name]) => name !== "ewma")) {
+        report(
+          "strategies",
+          `p99_to_oracle_${name}_${replicas}_${other.replace(", ", "_")}`,
+          "x",
+          await ratio(strategy)
+        )
       }
     }
     const failing = { scenario: failFast, replicas, strategy: ReplicaStrategy.ewma }
-    const share = await over(({ sharesFrom }) => sharesFrom("4 seconds")[0]!)(failing)
+    const share = await figure(shareOfFailing)(failing)
     report("strategies", `fail_fast_share_after_1s_${replicas}`, "share", share, { most: 0.05 })
-    const failed = await over((result) => result.failed)(failing)
+    const failed = await figure((result) => result.failed)(failing)
     report("strategies", `fail_fast_errors_${replicas}`, "reads", failed, { most: 0 })
   }
   const healthy = { scenario: scenarios.healthy, replicas: 5 }
@@ -132,7 +135,90 @@ const simulate = async (isFull: boolean): Promise<void> => {
   report("strategies", "p50_latency_band_to_random_5", "x", band / random, { most: 1.2 })
 }
 
+/** What docs/strategies.md compares, under the names it has there. */
+const shown: { readonly [name: string]: ReplicaStrategy.ReplicaStrategy } = {
+  ewma: ReplicaStrategy.ewma,
+  leastOutstanding: ReplicaStrategy.leastOutstanding,
+  powerOfTwo: ReplicaStrategy.powerOfTwo,
+  hotCold: ReplicaStrategy.hotCold,
+  peakEwma: ReplicaStrategy.peakEwma,
+  "leastLatency, band": ReplicaStrategy.leastLatency(),
+  roundRobin: ReplicaStrategy.roundRobin,
+  random: ReplicaStrategy.random,
+  "leastLatency, winner": ReplicaStrategy.leastLatency({ mode: "winner" })
+}
+
+const inWords: { readonly [scenario in keyof typeof compared]: string } = {
+  healthy: "all alike",
+  slow10x: "one 10 × slower",
+  far10x: "one 10 × farther",
+  stall2s: "one stalls for 2 s",
+  sizes: "one twice as large"
+}
+
+const page = "docs/strategies.md"
+const picture = "docs/strategies.svg"
+
+interface Row {
+  readonly name: string
+  /** Its p99 in each scenario, as a multiple of the oracle's. */
+  readonly p99: ReadonlyArray<number>
+  /** What one of five that fails everything at once still gets of the statements. */
+  readonly failing: number
+}
+
+/** What docs/strategies.md shows: the same on every machine. */
+const compare = async (): Promise<ReadonlyArray<Row>> => {
+  const figure = simulated([1, 2, 3], "7 seconds")
+  const p99 = figure((result) => result.p99)
+  const best: Array<number> = []
+  for (const scenario of Object.values(compared)) best.push(await p99({ scenario, strategy: "oracle" }))
+  const rows: Array<Row> = []
+  for (const [name, strategy] of Object.entries(shown)) {
+    const ratios: Array<number> = []
+    for (const [i, scenario] of Object.values(compared).entries()) {
+      ratios.push(await p99({ scenario, strategy }) / best[i]!)
+    }
+    rows.push({ name, p99: ratios, failing: await figure(shareOfFailing)({ scenario: failFast, strategy }) })
+    console.log(`${name}: ${ratios.map(inDigits).join(", ")}`)
+  }
+  return rows
+}
+
+/** Writes the table and the plot of docs/strategies.md, the best of the worst cases first. */
+export const write = (rows: ReadonlyArray<Row>): void => {
+  const sorted = rows.toSorted((a, b) => Math.max(...a.p99) - Math.max(...b.p99))
+  const titles = Object.keys(compared).map((name) => inWords[name as keyof typeof compared])
+  const table = [
+    ["strategy", ...titles, "one fails at once"],
+    ["---", ...titles.map(() => "---:"), "---:"],
+    ...sorted.map(({ failing, name, p99 }) => [
+      name.replace(/^\w+/, "`$&`"),
+      ...p99.map(inDigits),
+      `${(100 * failing).toFixed(1)} %`
+    ])
+  ]
+  const [before, after] = readFileSync(page, "utf8").split(/(?<=<!-- made by .* -->\n)[^]*(?=<!-- end -->)/)
+  if (before === undefined || after === undefined) throw new Error(`${page} has no place for the table`)
+  writeFileSync(page, `${before}${table.map((row) => `| ${row.join(" | ")} |\n`).join("")}${after}`)
+  writeFileSync(
+    picture,
+    lollipops({
+      title: "p99 of reads, as a multiple of the oracle's",
+      rows: sorted.map(({ name }) => name),
+      panels: titles.map((title, i) => ({ title, values: sorted.map(({ p99 }) => p99[i]!) })),
+      most: 1000,
+      inDigits
+    })
+  )
+  console.log(`wrote ${page} and ${picture}`)
+}
+
+const inDigits = (value: number): string => value.toFixed(value < 10 ? 2 : 0)
+
+/** The costs of a choice, and simulations; `--write` makes the figures of docs/strategies.md instead. */
 export const run = async (): Promise<void> => {
+  if (process.argv.includes("--write")) return write(await compare())
   measureCosts()
   const begun = process.hrtime.bigint()
   await simulate(process.argv.includes("--full"))

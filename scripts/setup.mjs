@@ -53,15 +53,24 @@ const must = (what, command, options) => {
  * @param {string} why
  * @param {ReadonlyArray<string>} packages
  */
-const aptInstall = (why, packages) => {
-  if (which("apt-get") === undefined) fail(`${why}: install ${packages.join(", ")} or what corresponds to them here`)
+const tryAptInstall = (why, packages) => {
   say(`apt-get install ${packages.join(" ")} (${why})`)
   const asRoot = process.getuid?.() === 0 ? [] : ["sudo", "-n"]
   const install = [...asRoot, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "-y"]
   const command = [...install, "--no-install-recommends", ...packages]
-  if (attempt(command).ok) return
+  const first = attempt(command)
+  if (first.ok) return first
   attempt([...asRoot, "apt-get", "update"])
-  const { ok, output } = attempt(command)
+  return attempt(command)
+}
+
+/**
+ * @param {string} why
+ * @param {ReadonlyArray<string>} packages
+ */
+const aptInstall = (why, packages) => {
+  if (which("apt-get") === undefined) fail(`${why}: install ${packages.join(", ")} or what corresponds to them here`)
+  const { ok, output } = tryAptInstall(why, packages)
   if (!ok) fail(`${why}: ${packages.join(", ")} could not be installed\n${output}`)
 }
 
@@ -151,9 +160,22 @@ const ensureMariadb = () => {
   if (mariadb() === undefined) fail("MariaDB was installed, but mariadbd or mariadb-install-db was not found")
 }
 
+// Ubuntu's package is the stub of a snap, and its version none of Chromium's.
+const debianHasChromium = () =>
+  which("apt-cache") !== undefined && /Candidate: \d{3}\./.test(attempt(["apt-cache", "policy", "chromium"]).output)
+
+// The only thing that tests can do without: those of the dashboard's page are skipped then.
+const ensureBrowser = () => {
+  if (which("chromium", "google-chrome", "chromium-browser") !== undefined) return
+  if (!debianHasChromium()) return say("there is no browser, so the dashboard's page is not tested in one")
+  const { ok, output } = tryAptInstall("the system has no browser", ["chromium"])
+  if (!ok) say(`chromium could not be installed, so the dashboard's page is not tested in it\n${output}`)
+}
+
 ensurePackages()
 ensureSqlite()
 if (process.argv.includes("--servers")) {
   ensurePostgres()
   ensureMariadb()
+  ensureBrowser()
 }

@@ -1,46 +1,9 @@
 // Everything that must hold before a change is taken, cheapest first; stops at the first step that fails.
-import { spawnSync } from "node:child_process"
-import {
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync
-} from "node:fs"
-import { tmpdir } from "node:os"
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs"
 import * as path from "node:path"
-
-const root = path.resolve(import.meta.dirname, "..")
-const bin = path.join(root, "node_modules/.bin")
-const packageJson = JSON.parse(readFileSync(path.join(root, "package.json"), "utf8"))
-const scratch = mkdtempSync(path.join(tmpdir(), "effect-sql-router-package-"))
-process.on("exit", () => rmSync(scratch, { recursive: true, force: true }))
-
-class Failure extends Error {}
-
-/**
- * Runs a program and gives its standard output; a failure carries all it printed.
- *
- * @param {ReadonlyArray<string>} command
- * @param {{ cwd?: string, show?: boolean }} [options]
- */
-const run = ([program = "", ...args], { cwd = root, show = false } = {}) => {
-  const { error, status, stderr, stdout } = spawnSync(program, args, {
-    cwd,
-    encoding: "utf8",
-    env: { ...process.env, PATH: `${bin}${path.delimiter}${process.env.PATH}` },
-    maxBuffer: 2 ** 28,
-    stdio: ["ignore", show ? "inherit" : "pipe", show ? "inherit" : "pipe"]
-  })
-  if (status !== 0) {
-    const printed = show ? "" : `\n${stdout}${stderr}`
-    throw new Failure(`${[program, ...args].join(" ")} ended with ${status ?? error?.message}${printed}`)
-  }
-  return stdout
-}
+import { checkDependencies } from "./dependencies.mjs"
+import { packageChecks } from "./package.mjs"
+import { Failure, root, run } from "./shell.mjs"
 
 /** @param {string} script */
 const npmRun = (script) => () => {
@@ -59,103 +22,6 @@ const examples = () => {
       throw new Failure(`examples/${file} printed\n${printed}\nbut was expected to print\n${expected}`)
     }
   }
-}
-
-const packed = path.join(scratch, "node_modules", packageJson.name)
-
-const pack = () => {
-  const [{ filename }] = JSON.parse(run(["npm", "pack", "--json", "--ignore-scripts", "--pack-destination", scratch]))
-  const tarball = path.join(scratch, filename)
-  mkdirSync(packed, { recursive: true })
-  run(["tar", "-xzf", tarball, "--strip-components=1", "-C", packed])
-  return tarball
-}
-
-/** The names under which the package's public modules are imported. */
-const subpaths = () =>
-  readdirSync(path.join(packed, "dist"), { recursive: true, encoding: "utf8" })
-    .filter((file) => file.endsWith(".js") && !/^(internal|cli)\//.test(file) && file !== "index.js")
-    .map((file) => `${packageJson.name}/${file.slice(0, -".js".length)}`)
-    .toSorted()
-
-/** @param {ReadonlyArray<string>} names */
-const link = (names) => {
-  for (const name of names) {
-    const target = path.join(scratch, "node_modules", name)
-    mkdirSync(path.dirname(target), { recursive: true })
-    symlinkSync(path.join(root, "node_modules", name), target)
-  }
-}
-
-/** @param {ReadonlyArray<string>} names */
-const importAll = (names) => {
-  const script = names.map((name) => `await import(${JSON.stringify(name)})`).join("\n")
-  run([process.execPath, "--input-type=module", "--eval", script], { cwd: scratch })
-}
-
-/**
- * Runs a program that must end with a status and print a text.
- *
- * @param {ReadonlyArray<string>} command
- * @param {number} status
- * @param {string} text
- */
-const expect = ([program = "", ...args], status, text) => {
-  const ended = spawnSync(program, args, { cwd: scratch, encoding: "utf8" })
-  if (ended.status !== status || !`${ended.stdout}${ended.stderr}`.includes(text)) {
-    throw new Failure(`${[program, ...args].join(" ")} ended with ${ended.status}\n${ended.stdout}${ended.stderr}`)
-  }
-}
-
-// What a project that installs the package meets: only the declared peers are there for it to import.
-const packageChecks = () => {
-  const tarball = pack()
-  const modules = subpaths()
-  run(["publint", "run", tarball, "--strict"])
-  const entrypoints = [".", ...modules.map((name) => name.slice(packageJson.name.length + 1))]
-  run(["attw", tarball, "--profile", "esm-only", "--no-emoji", "--no-color", "--entrypoints", ...entrypoints])
-
-  writeFileSync(path.join(scratch, "package.json"), JSON.stringify({ type: "module", private: true }))
-  const peers = Object.keys(packageJson.peerDependencies)
-  const isOptional = (/** @type {string} */ name) => packageJson.peerDependenciesMeta[name]?.optional === true
-  link(peers.filter((name) => !isOptional(name)))
-  // No driver is needed to test without servers.
-  importAll([packageJson.name, ...modules.filter((name) => name.includes("/testing/"))])
-  const command = [process.execPath, path.join(packed, packageJson.bin["effect-sql-router"]), "explain"]
-  expect([...command, "--help"], 2, "npm install @effect/cli @effect/platform-node")
-  link(peers.filter(isOptional))
-  importAll([packageJson.name, ...modules])
-  expect([...command, "--dialect", "postgres", "SELECT 1"], 0, "a confirmed read")
-
-  const internal = `${packageJson.name}/internal/client`
-  const hidden = `await import("${internal}").then(() => process.exit(1), (error) => {
-    if (error.code !== "ERR_PACKAGE_PATH_NOT_EXPORTED") throw error
-  })`
-  run([process.execPath, "--input-type=module", "--eval", hidden], { cwd: scratch })
-
-  // Drivers whose types are packages of their own: who writes TypeScript has those as well.
-  link(peers.map((name) => `@types/${name}`).filter((name) => existsSync(path.join(root, "node_modules", name))))
-  const names = [packageJson.name, ...modules]
-  const imports = names.map((name, index) => `import * as M${index} from ${JSON.stringify(name)}`)
-  const used = `export const modules: ReadonlyArray<object> = [${names.map((_, index) => `M${index}`).join(", ")}]`
-  writeFileSync(path.join(scratch, "index.ts"), [...imports, used, ""].join("\n"))
-  writeFileSync(
-    path.join(scratch, "tsconfig.json"),
-    JSON.stringify({
-      compilerOptions: {
-        target: "ES2022",
-        // The types of @effect/platform name a browser's.
-        lib: ["ES2023", "DOM"],
-        module: "NodeNext",
-        strict: true,
-        exactOptionalPropertyTypes: true,
-        noEmit: true,
-        types: []
-      },
-      files: ["index.ts"]
-    })
-  )
-  run(["tsc", "-p", scratch])
 }
 
 const report = path.join(root, ".tmp/vitest.json")
@@ -178,16 +44,23 @@ const tests = () => {
   }
 }
 
-/** @type {ReadonlyArray<readonly [name: string, step: () => unknown]>} */
+/**
+ * A step throws a `Failure`, or gives what it measured.
+ *
+ * @type {ReadonlyArray<readonly [name: string, step: () => string | void]>}
+ */
 const steps = [
+  ["dependencies", checkDependencies],
   ["build", npmRun("build")],
   ["check", npmRun("check")],
   ["lint", npmRun("lint")],
   ["docs", npmRun("docs")],
   ["package", packageChecks],
   ["examples", examples],
-  ["score", () => run(["npm", "run", "--silent", "score"], { show: true })],
-  ["tests", tests]
+  ["score", () => void run(["npm", "run", "--silent", "score"], { show: true })],
+  ["tests", tests],
+  // Of the same run: each case of docs/faults.md was injected and held.
+  ["faults", () => run(["tsx", "test/faults/report.ts", "--of", report]).trim()]
 ]
 
 mkdirSync(path.join(root, ".tmp"), { recursive: true })
@@ -196,8 +69,8 @@ for (const [name, step] of steps.filter(([name]) => only.length === 0 || only.in
   const started = performance.now()
   const seconds = () => `${((performance.now() - started) / 1000).toFixed(1)} s`
   try {
-    step()
-    console.log(`${name}: ok, ${seconds()}`)
+    const measured = step()
+    console.log(`${name}: ok, ${seconds()}${measured ? `\n${measured}` : ""}`)
   } catch (error) {
     if (!(error instanceof Failure)) throw error
     console.error(`${name}: failed, ${seconds()}\n${error.message}`)

@@ -57,10 +57,11 @@ export interface AdaptedClientsConfig extends RouterOptions {
   readonly name?: string | undefined
   /** Where writes go; of several, which are named `primary`, `primary2` and so on, to the one that takes them. */
   readonly primary: AdaptedPrimary | readonly [AdaptedPrimary, ...ReadonlyArray<AdaptedPrimary>]
+  /** Where reads go, by name. Default: none. */
   readonly replicas?: { readonly [name: string]: SqlClient.SqlClient | AdaptedEndpoint } | undefined
   /** The clients' name transform of results. Default: none. */
   readonly transformResultNames?: ((name: string) => string) | undefined
-  /** Put on every statement's span. */
+  /** Put on every statement's span. Default: none. */
   readonly spanAttributes?: Readonly<Record<string, unknown>> | undefined
 }
 

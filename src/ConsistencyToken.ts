@@ -202,18 +202,20 @@ export interface PrimaryHistory {
   /** Where the primary is. It must have been asked after the token came in, or a new write looks like a lost one. */
   readonly position: ReplicationPosition.ReplicationPosition
   /**
-   * PostgreSQL: the timelines before the primary's own, each with the position at which its history left it, as in the
-   * server's timeline history file.
+   * PostgreSQL: timelines before the primary's own, each with the position at which its history left it, as in the server's
+   * timeline history file. Of a timeline that is not among them, no write is known to have survived.
    */
   readonly left?: ReadonlyMap<number, bigint> | undefined
+  /** MariaDB: the last sequence of each server that wrote to a domain, as in `gtid_binlog_state`. */
+  readonly written?: ReadonlyMap<number, ReadonlyMap<number, bigint>> | undefined
 }
 
 /**
  * A session has seen a write that its Database's primary does not have.
  *
- * - `timelineLeft`: PostgreSQL was failed over before the write had reached the new primary.
+ * - `timelineLeft`: PostgreSQL was failed over, and it is not known that the write had reached the new primary by then.
  * - `aheadOfPrimary`: the position lies beyond the primary's: a restored backup, a failover that lost it, or a forgery.
- * - `diverged`: two servers of MariaDB wrote the same sequence number.
+ * - `diverged`: MariaDB was failed over, and the new primary's log does not have the write.
  *
  * @since 0.1.0
  * @category failover
@@ -229,7 +231,7 @@ export interface LostWriteSuspected {
 /**
  * What to ask replicas for in the place of a position, now that the primary is known, and whether a write seems lost.
  *
- * A position that the primary has stays. One from before a failover becomes the same of the new timeline if it survived. One
+ * A position that the primary has stays. One from before a failover becomes the same of the new epoch if it survived. One
  * beyond the primary's is taken back to it. Of any other nothing can be said but that whatever is left of it is in what the
  * primary has: so that is asked for. Only a timeline later than the primary's stays: then it is this primary that was left.
  *
@@ -252,7 +254,9 @@ export const standing = (
     case "otherHistory":
       return position._tag === "PgLsn" && at._tag === "PgLsn"
         ? standingInOtherEpoch(position, at, primary.left)
-        : { position: at, lost: position._tag === at._tag ? "diverged" : undefined }
+        : position._tag === "MariaGtid" && at._tag === "MariaGtid"
+        ? standingInOtherDomains(position, at, primary.written)
+        : { position: at, lost: undefined }
   }
 }
 
@@ -267,7 +271,22 @@ const standingInOtherEpoch = (
   const end = left?.get(then.timeline)
   return end !== undefined && position.lsn <= end
     ? { position: { ...position, epoch: at.epoch }, lost: undefined }
-    : { position: at, lost: end === undefined ? undefined : "timelineLeft" }
+    : { position: at, lost: "timelineLeft" }
+}
+
+const standingInOtherDomains = (
+  position: ReplicationPosition.MariaGtid,
+  at: ReplicationPosition.MariaGtid,
+  written: PrimaryHistory["written"]
+): ReturnType<typeof standing> => {
+  const domains = new Map<number, { readonly server: number; readonly sequence: bigint }>()
+  for (const [domain, { sequence, server }] of position.domains) {
+    const last = at.domains.get(domain)
+    const ofServer = last?.server === server ? last.sequence : written?.get(domain)?.get(server)
+    if (last === undefined || ofServer === undefined || ofServer < sequence) return { position: at, lost: "diverged" }
+    domains.set(domain, { server: last.server, sequence })
+  }
+  return { position: { _tag: "MariaGtid", domains }, lost: undefined }
 }
 
 /**

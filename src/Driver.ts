@@ -12,6 +12,7 @@ import type * as Effect from "effect/Effect"
 import type { Either } from "effect/Either"
 import type { Scope } from "effect/Scope"
 import type { ConnectionPoolOptions } from "./ConnectionPool.js"
+import type { PrimaryHistory } from "./ConsistencyToken.js"
 import type { Dialect } from "./Dialect.js"
 import type { Access, Endpoint, Role } from "./Endpoint.js"
 import type { ReplicationPosition } from "./ReplicationPosition.js"
@@ -260,6 +261,14 @@ export interface Driver<in Config> {
    * `undefined` where it cannot be known. One round trip.
    */
   readonly currentPosition: (connection: PhysicalConnection) => Effect.Effect<ReplicationPosition | undefined, SqlError>
+  /**
+   * The same of a primary, with what it knows of the histories that it came from: whether a write of before a failover is in
+   * its own. `undefined` from who takes no writes now, so that what it lacks is not taken for lost. One round trip. A driver
+   * without it leaves all to `currentPosition`.
+   */
+  readonly history:
+    | ((connection: PhysicalConnection) => Effect.Effect<PrimaryHistory | undefined, SqlError>)
+    | undefined
   /**
    * Waits until a replica has replayed up to a position; `false` if it has not in time, or never will because its
    * history is another. The connection is in use meanwhile.

@@ -29,7 +29,7 @@ export type Access = "readWrite" | "readOnly"
 export interface EndpointOptions {
   /** Its share of the reads, relative to the other replicas; 0 takes none. Default 1. */
   readonly weight?: number | undefined
-  /** Where it stands (an availability zone, a region), for strategies that prefer what is near. */
+  /** Where it stands (an availability zone, a region), for strategies that prefer what is near. Default: nowhere. */
   readonly zone?: string | undefined
 }
 

@@ -77,12 +77,13 @@ export interface PlanConsistency {
  * - `window`: the time after a write in which only the primary is read.
  * - `behind`: the replicas are not there yet, and were not in time.
  * - `otherHistory`: no replica's position can be compared, as after a failover.
+ * - `lostWrite`: a failover seems to have lost what the session has seen, so that no replica can have it.
  * - `lag`: no replica is known to lag by so little.
  *
  * @since 0.1.0
  * @category models
  */
-export type ConsistencyFallback = "positionUnknown" | "window" | "behind" | "otherHistory" | "lag"
+export type ConsistencyFallback = "positionUnknown" | "window" | "behind" | "otherHistory" | "lostWrite" | "lag"
 
 /**
  * Why a statement is refused before anything is sent.

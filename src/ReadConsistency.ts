@@ -96,7 +96,7 @@ export interface ReadConsistencyOptions {
   readonly granularity?: "database" | "tables" | undefined
   /**
    * For `tables`: which tables' writes a view or table shows, besides its own. `{ order_totals: ["orders"] }` for a view,
-   * or a table that a trigger or a cascade of `orders` writes to. Schemas are left out; upper case is as lower case.
+   * or a table that a trigger or a cascade of `orders` writes to. Schemas are left out; upper case is as lower case. Default: none.
    */
   readonly dependencies?: { readonly [name: string]: ReadonlyArray<string> } | undefined
   /**

@@ -23,7 +23,8 @@ export interface PgLsn {
 
 /**
  * A position of MariaDB: the last transaction of each replication domain. `gtid_strict_mode` is taken to be on, so that the
- * sequence of a domain only grows, whichever server writes to it.
+ * sequence of a domain only grows. The server that wrote it is the epoch: after a failover the same number, or one before it,
+ * may stand for another write.
  *
  * @since 0.1.0
  * @category models
@@ -209,8 +210,8 @@ export const epochOf = (position: PgLsn): { readonly system: bigint; readonly ti
  *
  * `otherHistory`: the two cannot be compared, so nothing is claimed. That is so for PostgreSQL in another epoch, also on
  * a later timeline of the same system: there a lower position may be lost and a higher one somebody else's write. For
- * MariaDB it is so where two servers wrote the same sequence number. MySQL names each transaction by its server, so a lost
- * one stays `behind` for ever.
+ * MariaDB it is so where a domain that is as far was last written to by another server. MySQL names each transaction by its
+ * server, so a lost one stays `behind` for ever.
  *
  * @since 0.1.0
  * @category comparing
@@ -243,8 +244,8 @@ const reachedMaria = (replica: MariaGtid, wanted: MariaGtid): "reached" | "behin
   let verdict: "reached" | "behind" = "reached"
   for (const [domain, { sequence, server }] of wanted.domains) {
     const at = replica.domains.get(domain)
-    if (at !== undefined && at.sequence === sequence && at.server !== server) return "otherHistory"
     if (at === undefined || at.sequence < sequence) verdict = "behind"
+    else if (at.server !== server) return "otherHistory"
   }
   return verdict
 }
@@ -312,7 +313,7 @@ export const clamp = <P extends ReplicationPosition>(
       const domains = new Map<number, { readonly server: number; readonly sequence: bigint }>()
       for (const [domain, last] of wanted.domains) {
         const at = limit.domains.get(domain)
-        if (at !== undefined) domains.set(domain, at.sequence > last.sequence ? last : at)
+        if (at !== undefined) domains.set(domain, at.sequence > last.sequence ? { ...last, server: at.server } : at)
       }
       return { _tag: "MariaGtid", domains }
     }

@@ -37,12 +37,20 @@ import { type ConfigurationError, toSqlError } from "./RoutingError.js"
 
 export type {
   /**
-   * How an endpoint is connected to: the configuration of `@effect/sql-pg`, with a password that may be an Effect.
+   * How an endpoint is connected to: the configuration of `@effect/sql-pg`, with a password that may be an Effect, and
+   * statements that may be prepared.
    *
    * @since 0.1.0
    * @category models
    */
-  PgEndpointConfig
+  PgEndpointConfig,
+  /**
+   * Which statements are prepared.
+   *
+   * @since 0.1.0
+   * @category models
+   */
+  PreparedStatementOptions
 } from "./internal/pg/settings.js"
 
 /**
@@ -179,8 +187,9 @@ const sourceOf = (
     return { driver: Driver.make(endpoints[0]!.config), endpoints, policies }
   })
 
-const stockConfig = ({ parameters: _parameters, password, ...config }: Settings): PgClient.PgClientConfig =>
-  Redacted.isRedacted(password) ? { ...config, password } : config
+const stockConfig = (
+  { parameters: _parameters, password, preparedStatements: _preparedStatements, ...config }: Settings
+): PgClient.PgClientConfig => Redacted.isRedacted(password) ? { ...config, password } : config
 
 const PgJson = Statement.custom<PgClient.PgCustom>("PgJson")
 

@@ -3,11 +3,12 @@
  *
  * @since 0.1.0
  */
-import type * as SqlClient from "@effect/sql/SqlClient"
+import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Context from "effect/Context"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
 import type * as Schedule from "effect/Schedule"
 import type { Scope } from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -27,7 +28,7 @@ import type { ReplicaHealthOptions } from "./ReplicaHealth.js"
 import type { ReplicaStrategy } from "./ReplicaStrategy.js"
 import type { ReplicationLagOptions } from "./ReplicationLag.js"
 import type { RetryPolicyOptions } from "./RetryPolicy.js"
-import type { RoutingEvent } from "./RoutingEvent.js"
+import type { RememberedEvent, RoutingEvent } from "./RoutingEvent.js"
 import type { RoutingCount } from "./RoutingMetrics.js"
 import type { RoutingRules } from "./RoutingRules.js"
 import type { StatementClassifier } from "./StatementClassifier.js"
@@ -69,7 +70,7 @@ export interface ReadOnlyTransactionOptions {
    * do `serializable`: that runs on the primary.
    */
   readonly isolation?: IsolationLevel | undefined
-  /** As in `TransactionOptions`. */
+  /** As in `TransactionOptions`. Default `false`. */
   readonly deferrable?: boolean | undefined
 }
 
@@ -129,6 +130,11 @@ export interface RoutedSqlClient extends SqlClient.SqlClient {
    */
   readonly database: (name: string) => Effect.Effect<RoutedSqlClient, SqlError>
   /**
+   * The same client with every statement on the primary of its Database, whatever rules say, or the fiber that runs it; only a
+   * transaction that was begun on a replica stays there. `layerOnlyPrimary` gives it to libraries.
+   */
+  readonly onlyPrimary: Effect.Effect<RoutedSqlClient>
+  /**
    * Makes another client, of whatever dialect, available by `database(name)` until the Scope ends. Fails with a
    * `ConfigurationError` if the name is taken. The entries' `layerDatabase` does it in a Layer.
    */
@@ -168,6 +174,8 @@ export interface RoutedSqlClient extends SqlClient.SqlClient {
   readonly counts: Effect.Effect<ReadonlyArray<RoutingCount>>
   /** What happens in routing, from when the stream is run; a listener that is slow misses the oldest. */
   readonly events: Stream.Stream<RoutingEvent>
+  /** The last 64 notable events, the oldest first: also those that nobody listened to. */
+  readonly recentEvents: Effect.Effect<ReadonlyArray<RememberedEvent>>
   /** What shadow mode has seen: where statements would have gone, and how many. Empty without the option `shadow`. */
   readonly shadowed: Effect.Effect<ReadonlyArray<ShadowedStatements>>
   /** What each pool has done and holds now. */
@@ -232,6 +240,33 @@ export const RoutedSqlClient: Context.Tag<RoutedSqlClient, RoutedSqlClient> = Co
 )
 
 /**
+ * Gives what is built on it an `SqlClient` whose every statement runs on the primary: for libraries whose reads must be
+ * fresh in every fiber, such as migrations and the storages of @effect/cluster.
+ *
+ * @example
+ * ```ts
+ * import * as SqlMessageStorage from "@effect/cluster/SqlMessageStorage"
+ * import { Layer } from "effect"
+ * import { RoutedSqlClient } from "effect-sql-router"
+ * import * as RoutedPgClient from "effect-sql-router/RoutedPgClient"
+ *
+ * const Database = RoutedPgClient.layer({ primary: { host: "primary.internal" } })
+ *
+ * const Messages = SqlMessageStorage.layer.pipe(
+ *   Layer.provide(RoutedSqlClient.layerOnlyPrimary),
+ *   Layer.provide(Database)
+ * )
+ * ```
+ *
+ * @since 0.1.0
+ * @category layers
+ */
+export const layerOnlyPrimary: Layer.Layer<SqlClient.SqlClient, never, RoutedSqlClient> = Layer.effect(
+  SqlClient.SqlClient,
+  Effect.flatMap(RoutedSqlClient, (sql) => sql.onlyPrimary)
+)
+
+/**
  * Hides a transaction from clients that are not the router's, so that inside `withTransaction` they run on connections
  * of their own instead of failing with `ForeignClientInTransaction`. Routed statements stay in the transaction.
  *
@@ -273,7 +308,7 @@ const toReplica = override("withReplica", { role: "replica" })
  * @since 0.1.0
  * @category combinators
  */
-export const withEndpoint = (name: string) => {
+export const withEndpoint = (name: string): <A, E, R>(effect: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R> => {
   // Plans are kept by it: one for all that it is applied to.
   const route = override(`withEndpoint("${name}")`, { endpoint: name })
   return <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -378,11 +413,15 @@ export const withoutQueryEvents = <A, E, R>(effect: Effect.Effect<A, E, R>): Eff
  * @category models
  */
 export interface DatabasePolicies {
+  /** How many connections each endpoint has, and how long they live. Default `ConnectionPool.defaults`. */
   readonly pool?: ConnectionPoolOptions | undefined
+  /** Which replica takes a read. Default `ReplicaStrategy.ewma`. */
   readonly strategy?: ReplicaStrategy | undefined
+  /** When an endpoint is out of service, and who takes the writes. Default `ReplicaHealth.defaults`. */
   readonly health?: ReplicaHealthOptions | undefined
+  /** What is tried again, and how often. Default `RetryPolicy.defaults`. */
   readonly retry?: RetryPolicyOptions | undefined
-  /** How the lag of replicas is measured, and from when on it is too much. */
+  /** How the lag of replicas is measured, and from when on it is too much. Default `ReplicationLag.defaults`. */
   readonly replicationLag?: ReplicationLagOptions | undefined
   /** The primary's share of the reads, relative to the weights of the replicas. Default 0: those alone that no replica can serve. */
   readonly primaryReadWeight?: number | undefined
@@ -464,7 +503,9 @@ export interface TransactionPolicy {
  * @category models
  */
 export interface RouterOptions extends DatabasePolicies {
+  /** What statements do. Default `StatementClassifier.make()`. */
   readonly classifier?: StatementClassifier | undefined
+  /** Default: what {@link TransactionPolicy} says. */
   readonly transactions?: TransactionPolicy | undefined
   /** Whether replica connections are opened so that the server itself refuses writes. Default `true`. */
   readonly readOnlyReplicas?: boolean | undefined
@@ -479,7 +520,7 @@ export interface RouterOptions extends DatabasePolicies {
    * that too.
    */
   readonly consistency?: ReadConsistencyOptions | undefined
-  /** Where statements go, instead of reads to a replica and everything else to the primary. */
+  /** Where statements go. Default: reads to a replica, and everything else to the primary. */
   readonly rules?: RoutingRules | undefined
   /**
    * Sends everything to the primaries of its Databases, and records what would have gone elsewhere (spans, captured
@@ -494,7 +535,7 @@ export interface RouterOptions extends DatabasePolicies {
    * close the connection that has been idle for longest. Default: only each pool's own `max`.
    */
   readonly maxTotalConnections?: number | undefined
-  /** What to do as connections come and go. */
+  /** What to do as connections come and go. Default: nothing. */
   readonly hooks?: ConnectionHooks | undefined
   /** How long running statements may go on after the Layer is closed. Default 5 seconds. */
   readonly shutdownTimeout?: Duration.DurationInput | undefined
@@ -508,6 +549,7 @@ export interface RouterOptions extends DatabasePolicies {
  * @category models
  */
 export interface OtherDatabases<Config> {
+  /** Default: none. */
   readonly databases?: {
     readonly [name: string]: Partial<Config> & Omit<DatabaseEndpoints<Config>, "name"> & DatabasePolicies
   } | undefined
@@ -531,6 +573,7 @@ export interface DatabaseEndpoints<Config> {
   readonly primary:
     | Config & EndpointOptions
     | readonly [Config & EndpointOptions, ...ReadonlyArray<Config & EndpointOptions>]
+  /** Where reads go, by name. Default: none, so that the primary serves them. */
   readonly replicas?: { readonly [name: string]: Config & EndpointOptions } | undefined
 }
 

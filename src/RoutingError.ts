@@ -56,8 +56,7 @@ export class EndpointUnavailable extends Data.TaggedError("EndpointUnavailable")
  * @category errors
  */
 export class AcquireTimeout extends Data.TaggedError("AcquireTimeout")<{
-  /** `deadline`: that of `withDeadline`, which came before the pool's own limit. */
-  readonly reason: "timeout" | "deadline" | "tooManyWaiters"
+  readonly reason: "timeout" | "tooManyWaiters"
   readonly database: string
   readonly endpoint: string
   readonly waited: Duration.Duration
@@ -81,8 +80,6 @@ export class AcquireTimeout extends Data.TaggedError("AcquireTimeout")<{
       case "timeout":
         return `No connection to ${where} became free within ${inWords(this.waited)} (${state}). `
           + `Raise ${raise}, or look for connections that are held too long.`
-      case "deadline":
-        return `No connection to ${where} became free before the deadline, within ${inWords(this.waited)} (${state}).`
       case "tooManyWaiters":
         return `Too many borrowers wait for ${where} (${state}).`
     }
@@ -429,7 +426,7 @@ const classes = [
 export const isRoutingError = (u: unknown): u is RoutingError => classes.some((_) => u instanceof _)
 
 /**
- * The routing error behind an `SqlError`, if there is one.
+ * The routing error behind an `SqlError`, if there is one, also where a library has wrapped it once more.
  *
  * @example
  * ```ts
@@ -452,7 +449,18 @@ export const isRoutingError = (u: unknown): u is RoutingError => classes.some((_
  * @category refinements
  */
 export const from = (error: SqlError): Option.Option<RoutingError> =>
-  isRoutingError(error.cause) ? Option.some(error.cause) : Option.none()
+  Option.liftPredicate(origin(error), isRoutingError)
+
+/**
+ * What the client failed with: a driver's error, or the router's, behind those of libraries that wrap it (Drizzle does).
+ *
+ * @internal
+ */
+export const origin = (error: SqlError): unknown => {
+  let { cause } = error
+  while (cause instanceof Error && !isRoutingError(cause) && cause.cause instanceof Error) cause = cause.cause
+  return cause
+}
 
 /**
  * Carries a routing error through a channel of `SqlError`.

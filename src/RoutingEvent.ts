@@ -286,33 +286,56 @@ export interface StatementRouted extends OfEndpoint {
 }
 
 /**
- * What happened in routing.
+ * What changes who serves what, or speaks of trouble: rare, and worth knowing of afterwards.
  *
  * @since 0.1.0
  * @category models
  */
-export type RoutingEvent =
+export type NotableEvent =
   | BreakerOpened
-  | TrialStarted
   | BreakerClosed
   | EjectionWithheld
   | EndpointHeld
   | EndpointReleased
-  | ProbeFailed
   | ReplicasChanged
   | RoleChanged
   | PrimaryChanged
   | PrimaryLost
   | PrimaryRestored
   | SplitBrainDetected
-  | StatementRetried
   | RetryBudgetExhausted
+  | ReplicaLagging
+  | ReplicaCaughtUp
+  | LostWriteSuspected
+
+/**
+ * What happened in routing.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export type RoutingEvent =
+  | NotableEvent
+  | TrialStarted
+  | ProbeFailed
+  | StatementRouted
+  | StatementRetried
   | ReadHedged
   | ReadMirrored
   | FreshnessFallback
   | LagMeasured
-  | ReplicaLagging
-  | ReplicaCaughtUp
   | LagUnknown
-  | LostWriteSuspected
-  | StatementRouted
+
+/**
+ * A notable event that is remembered, whether or not anybody listened.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface RememberedEvent {
+  readonly event: NotableEvent
+  /** When it happened, or happened last, in milliseconds since 1970. */
+  readonly atMillis: number
+  /** How often it happened since anything else did to its endpoint: a replica that stays down is one event. */
+  readonly times: number
+}

@@ -68,7 +68,7 @@ export type ServerSetting = boolean | "unknown"
  * @category models
  */
 export interface Options {
-  /** Effects of the program's own functions, or others than the built-in tables give. */
+  /** Effects of the program's own functions, or others than the built-in tables give. Default: none. */
   readonly functions?: FunctionEffects | undefined
   /** Where a call of a function that no table knows goes. Default `"primary"`; `"trust"` takes it for a read. */
   readonly unknownFunctions?: "primary" | "trust" | undefined
@@ -80,6 +80,7 @@ export interface Options {
   readonly noBackslashEscapes?: ServerSetting | undefined
   /** MySQL's `sql_mode` has `ANSI_QUOTES`. Default `"unknown"`: then `"x"` is no literal in an equality. */
   readonly ansiQuotes?: ServerSetting | undefined
+  /** Default: 2000 texts of at most 8192 characters. */
   readonly cache?: CacheOptions | undefined
 }
 

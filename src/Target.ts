@@ -151,7 +151,7 @@ export const deny = (message: string): Deny => ({ _tag: "Deny", message })
 
 /**
  * Sends statements to `main`, and runs `percent` of the confirmed reads among them a second time elsewhere: in the
- * background, their results dropped.
+ * background, for 30 seconds at most and 16 at once, their results dropped.
  *
  * @example
  * ```ts

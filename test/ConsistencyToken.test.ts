@@ -118,8 +118,11 @@ describe("settle", () => {
     assert.deepStrictEqual(settle(wrote, { position: pg("7/0", 3), left }).lost, ["timelineLeft"])
   })
 
-  it("suspects nothing where it is not known when the timeline was left, and asks for all that is left", () => {
-    assert.deepStrictEqual(settle(wrote, { position: pg("7/0", 2) }), { position: pg("7/0", 2), lost: [] })
+  it("suspects a write to be lost where it is not known when the timeline was left", () => {
+    assert.deepStrictEqual(settle(wrote, { position: pg("7/0", 2) }), {
+      position: pg("7/0", 2),
+      lost: ["timelineLeft"]
+    })
   })
 
   it("keeps a write on a timeline that this primary does not know yet", () => {
@@ -140,6 +143,17 @@ describe("settle", () => {
       position: maria("0-2-42"),
       lost: ["diverged"]
     })
+  })
+
+  it("goes by what each server of MariaDB wrote to a domain", () => {
+    const token = make("main", { position: maria("0-1-42,1-1-7"), at: 0 })
+    const after = (sequence: bigint) => ({
+      position: maria("0-2-99,1-1-7"),
+      written: new Map([[0, new Map([[1, sequence], [2, 99n]])]])
+    })
+    assert.deepStrictEqual(settle(token, after(42n)), { position: maria("0-2-42,1-1-7"), lost: [] })
+    assert.deepStrictEqual(settle(token, after(41n)), { position: maria("0-2-99,1-1-7"), lost: ["diverged"] })
+    assert.deepStrictEqual(settle(token, { position: maria("0-2-99,1-1-7") }).lost, ["diverged"])
   })
 
   it("asks a Database that was moved to another system for all it has", () => {

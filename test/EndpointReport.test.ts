@@ -5,6 +5,7 @@ import * as ReplicaStrategy from "effect-sql-router/ReplicaStrategy"
 import type * as RoutedSqlClient from "effect-sql-router/RoutedSqlClient"
 import * as RoutingError from "effect-sql-router/RoutingError"
 import type { RoutingEvent } from "effect-sql-router/RoutingEvent"
+import * as InMemoryDriver from "effect-sql-router/testing/InMemoryDriver"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -50,6 +51,21 @@ describe("the report", () => {
           }
         ]
       )
+    }))
+
+  it.scoped("tells of a replica that lags too far behind to be read", () =>
+    Effect.gen(function*() {
+      const { client: sql } = yield* InMemoryDriver.make({
+        replicas: { replica1: { replayDelay: "1 minute" }, replica2: {} },
+        replicationLag: { maxLag: "2 seconds" }
+      })
+      for (let i = 0; i < 20; i++) {
+        yield* sql`INSERT INTO t VALUES (1)`
+        yield* TestClock.adjust("500 millis")
+      }
+      const { available, why } = yield* reportOf(sql, "replica1")
+      assert.deepStrictEqual({ available, why }, { available: false, why: "lags by more than 2s" })
+      assert.isTrue((yield* reportOf(sql, "replica2")).available)
     }))
 
   it.scoped("tells what is in flight, and how long answers took", () =>

@@ -1,7 +1,7 @@
 import type * as Tracer from "effect/Tracer"
 import type { Plan, PlanConsistency } from "../Plan.js"
+import type { Call } from "./call.js"
 import type { Server } from "./database.js"
-import type { Call } from "./run.js"
 
 /** Counts an attempt, and tells span and listeners which server runs the statement, and why; again when another does. */
 export const announce = (call: Call, server: Server): void => {

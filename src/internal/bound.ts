@@ -20,7 +20,7 @@ export const fresh = (runner: Runner, server: Server): Effect.Effect<Runner, Sql
 export const pooled = (runner: Runner, server: Server): Effect.Effect<Runner, SqlError, Scope> =>
   Effect.gen(function*() {
     const { pool, slot } = yield* withinOwn(
-      Effect.uninterruptibleMask((restore) => runner.lend(server, restore)),
+      Effect.uninterruptibleMask((restore) => runner.loans.scoped(server, restore)),
       runner.database.name,
       "withPooledConnection"
     )
@@ -104,7 +104,7 @@ const over = (
     }, () => {})
     const bound = new Runner(database, runner.options, runner)
     yield* withinOwn(
-      Effect.uninterruptibleMask((restore) => bound.using(own, () => Effect.void, restore)),
+      Effect.uninterruptibleMask((restore) => bound.loans.using(own, () => Effect.void, restore)),
       name,
       "freshConnection"
     )

@@ -38,6 +38,7 @@ import { Gate } from "./gate.js"
 import { healthSettings, retrySettings } from "./health/settings.js"
 import { settingsOf as lagSettings } from "./lag.js"
 import * as Mirror from "./mirror.js"
+import { defaultRoute, type Route } from "./plan.js"
 import * as Policies from "./policies.js"
 import * as Pooling from "./pooling.js"
 import * as Reports from "./reports.js"
@@ -52,6 +53,8 @@ import * as TimeLimit from "./timeLimit.js"
 import type { SharedSettings } from "./transaction.js"
 import * as Transactions from "./transactions.js"
 import { quoted } from "./words.js"
+
+const onlyPrimary: Route = { ...defaultRoute, rule: "onlyPrimary", role: "primary" }
 
 /** One Database of a router: its endpoints, the first of which is the primary, and what is its own. */
 export interface DatabaseSource<Config> {
@@ -94,7 +97,7 @@ export const make = <Config>(
     const clock = yield* Effect.clock
     const given: Policies.Given = { options, context: yield* Effect.context<never>() }
 
-    const events = new Events()
+    const events = new Events(() => clock.unsafeCurrentTimeMillis())
     const generator = new Utils.PCGRandom(yield* Random.nextIntBetween(0, Number.MAX_SAFE_INTEGER))
     const random = () => generator.number()
     const [contextHealth, contextRetry] = [yield* CurrentReplicaHealth, yield* CurrentRetryPolicy]
@@ -290,12 +293,13 @@ const makeClient = (parts: Parts): Routed => {
         return database.has(endpoint) ? database.health[action](endpoint) : unknownEndpoint(database, endpoint)
       })
 
-  const clientOf = (home: Run.Runner, followsRules: boolean): Routed => {
+  const clientOf = (home: Run.Runner, followsRules: boolean, route?: Route): Routed => {
     const { driver } = home.database
     const context: StatementContext = {
       router,
       home,
       followsRules,
+      route,
       compiler: driver.compiler,
       transformRows: driver.transformRows
     }
@@ -343,6 +347,7 @@ const makeClient = (parts: Parts): Routed => {
         const other = added.get(name)
         return other === undefined ? unknownDatabase(name) : Effect.succeed(other)
       },
+      onlyPrimary: Effect.sync(() => clientOf(home, false, onlyPrimary).client),
       addDatabase: (name: string, database: RoutedSqlClient) =>
         Effect.acquireRelease(
           Effect.suspend(() => {
@@ -372,6 +377,7 @@ const makeClient = (parts: Parts): Routed => {
       replicas: Effect.sync(() => Array.from(parts.databases.values(), Reports.reportOf)),
       counts: Effect.sync(() => events.tally.all),
       events: events.stream,
+      recentEvents: Effect.sync(() => events.memory.all),
       shadowed: Effect.sync(() => shadow?.report ?? []),
       pools: Effect.sync(() =>
         Array.from(router.runners.values()).flatMap(({ database }) => database.pools.map((pool) => pool.stats))
@@ -384,7 +390,7 @@ const makeClient = (parts: Parts): Routed => {
         compat.withFiber((fiber) => {
           const frame = transactions.current(fiber)
           return frame === undefined
-            ? home.using(home.database.primary, use, restore)
+            ? home.loans.using(home.database.primary, use, restore)
             : frame.transaction.run(frame, home, (lease) => use(lease.slot.connection), restore)
         })
       )
@@ -401,7 +407,7 @@ const requireEndpoints = (
   const checks = runners.flatMap((runner) => {
     const { primary, servers } = runner.database
     const needed = required === undefined ? [] : required === "primary" ? [primary] : servers
-    return needed.map((server) => runner.check(server))
+    return needed.map((server) => runner.loans.check(server))
   })
   return Effect.all(checks, { concurrency: "unbounded", discard: true })
 }

@@ -17,7 +17,7 @@ export const resolve = (
   if (id === undefined || commitTracking === undefined) return Effect.succeed("unknown")
   const ask = Effect.retry(
     Effect.uninterruptibleMask((restore) =>
-      runner.using(primary, (connection) => commitTracking.outcome(connection, id), restore)
+      runner.loans.using(primary, (connection) => commitTracking.outcome(connection, id), restore)
     ),
     { times: attempts, while: (error) => disposition(error).connection === "destroy" }
   )

@@ -14,6 +14,7 @@ import type { RuntimeFiber } from "effect/Fiber"
 import * as FiberRef from "effect/FiberRef"
 import type { Scope } from "effect/Scope"
 import * as Tracer from "effect/Tracer"
+import { describeError } from "./spanError.js"
 
 export type Fiber = RuntimeFiber<any, any>
 
@@ -26,12 +27,24 @@ export const withFiber = <A, E, R>(f: (fiber: Fiber) => Effect.Effect<A, E, R>):
 
 /** What a canceller given to `Effect.async` does, at 1 µs a statement instead of 2.7. */
 export const onInterrupt = <A, E>(effect: Effect.Effect<A, E>, cancel: Effect.Effect<void>): Effect.Effect<A, E> =>
-  Effect.uninterruptibleMask((restore) =>
-    Effect.matchCauseEffect(restore(effect), {
-      onSuccess: Effect.succeed,
-      onFailure: (cause) =>
-        Cause.isInterrupted(cause) ? Effect.zipRight(cancel, Effect.failCause(cause)) : Effect.failCause(cause)
+  Effect.uninterruptibleMask((restore) => cancelling(restore(effect), () => cancel))
+
+/** Asks for something and waits for the answer; `ask` gives what is to be done when nobody waits any longer. */
+export const answerTo = <A, E>(
+  ask: (resume: (answer: Effect.Effect<A, E>) => void) => () => Effect.Effect<void>
+): Effect.Effect<A, E> =>
+  Effect.uninterruptibleMask((restore) => {
+    let cancel = (): Effect.Effect<void> => Effect.void
+    const answer = Effect.async<A, E>((resume) => {
+      cancel = ask(resume)
     })
+    return cancelling(restore(answer), () => cancel())
+  })
+
+const cancelling = <A, E>(effect: Effect.Effect<A, E>, cancel: () => Effect.Effect<void>): Effect.Effect<A, E> =>
+  Effect.catchAllCause(
+    effect,
+    (cause) => Cause.isInterrupted(cause) ? Effect.zipRight(cancel(), Effect.failCause(cause)) : Effect.failCause(cause)
   )
 
 const spanOptions = { kind: "client", captureStackTrace: false } as const
@@ -54,7 +67,10 @@ export const withClientSpan = <A, E, R>(
           return exit
         }
         return Effect.matchCauseEffect(Effect.suspend(() => body(span, fiber, restore)), {
-          onFailure: (cause) => end(Exit.failCause(cause)),
+          onFailure: (cause) => {
+            if (span.sampled) describeError(span, cause)
+            return end(Exit.failCause(cause))
+          },
           onSuccess: (value) => end(Exit.succeed(value))
         })
       })

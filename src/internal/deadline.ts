@@ -26,19 +26,18 @@ export const withinDeadline = <A, R>(
       : Effect.timeoutFail(Effect.interruptible(effect), { duration: Duration.nanos(left), onTimeout: late })
   })
 
+const tooLate = (database: string, what: string) => (): SqlError =>
+  RoutingError.toSqlError(new RoutingError.DeadlineExceeded({ database, endpoint: undefined, statement: what }))
+
 /** The same by the deadline of the fiber, where it has one, for what holds a connection and is no statement. */
 export const withinOwn = <A, R>(
   effect: Effect.Effect<A, SqlError, R>,
   database: string,
-  waitsFor: string
+  what: string
 ): Effect.Effect<A, SqlError, R> =>
   withFiber((fiber) => {
     const { deadline } = FiberSettings.of(fiber)
-    const late = () =>
-      RoutingError.toSqlError(
-        new RoutingError.DeadlineExceeded({ database, endpoint: undefined, statement: waitsFor })
-      )
-    return deadline === undefined ? effect : withinDeadline(effect, deadline, fiber, late)
+    return deadline === undefined ? effect : withinDeadline(effect, deadline, fiber, tooLate(database, what))
   })
 
 /** The same for a stream: whatever it waits for, it waits no longer than until then. */
@@ -59,6 +58,19 @@ export const pullsWithin = <A>(
           : Effect.timeoutFail(Effect.interruptible(pull), { duration: Duration.nanos(left), onTimeout: tooLate })
       }))
   ))
+
+/** The same by the deadline of the fiber, where it has one. */
+export const pullsWithinOwn = <A>(
+  stream: Stream.Stream<A, SqlError>,
+  database: string,
+  what: string
+): Stream.Stream<A, SqlError> =>
+  Stream.unwrap(withFiber((fiber) => {
+    const { deadline } = FiberSettings.of(fiber)
+    return Effect.succeed(
+      deadline === undefined ? stream : pullsWithin(stream, deadline, fiber, tooLate(database, what))
+    )
+  }))
 
 /** How long a statement that is late is waited for while it is cancelled: where nobody answers, it takes a second. */
 const cancelPatience = Duration.millis(100)

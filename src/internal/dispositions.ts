@@ -62,3 +62,6 @@ export const full: Disposition = { ...unreachable, blame: "capacity" }
 
 /** What the connection was opened with is not accepted. */
 export const misconfigured: Disposition = { ...unreachable, blame: "configuration" }
+
+/** Where passwords come from is down, not the server. */
+export const noPassword: Disposition = { ...misconfigured, evidence: "soft" }

@@ -2,20 +2,28 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Cause from "effect/Cause"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { PrimaryHistory } from "../ConsistencyToken.js"
 import type { PhysicalConnection } from "../Driver.js"
 import type { Plan } from "../Plan.js"
 import { reached, type ReplicationPosition } from "../ReplicationPosition.js"
 import { tell } from "./announce.js"
+import { attemptOn, type Call, type Execute, nobody } from "./call.js"
 import type { Restore } from "./compat.js"
 import type { Database, Server } from "./database.js"
 import type { Freshness, FreshRead, Look } from "./freshness.js"
-import type { Call, Execute, Runner } from "./run.js"
+import type { Runner } from "./run.js"
 
 /** The answer of a replica that has not got far enough. */
 const notYet: unique symbol = Symbol.for("effect-sql-router/notYet")
 type NotYet = typeof notYet
 
-const nobody: ReadonlyArray<Server> = []
+const historyOf = (
+  { driver }: Database,
+  connection: PhysicalConnection
+): Effect.Effect<PrimaryHistory | undefined, SqlError> =>
+  driver.history === undefined
+    ? Effect.map(driver.currentPosition(connection), (position) => position && { position })
+    : driver.history(connection)
 
 /**
  * Carries out reads that must see what their session has seen: on a replica that is known to have it, or that says so
@@ -36,7 +44,7 @@ export class FreshReads {
       if (call.server !== undefined) this.freshness.noteSource(read, call.server)
       return value
     }
-    const settled = Effect.suspend(() => Effect.map(this.runner.carryOut(call, execute, restore), seen))
+    const settled = Effect.suspend(() => Effect.map(this.runner.serve(call, execute, restore), seen))
     return Effect.flatMap(this.look(call, read, restore), (look) => {
       if (look._tag === "Run") return settled
       const server = this.database.choose(call.plan, nobody, call)!
@@ -46,7 +54,7 @@ export class FreshReads {
         call,
         (connection) => this.guarded(call, read, look.position, execute, connection),
         restore,
-        this.runner.attemptOn(server, call.plan)
+        attemptOn(server, call.plan)
       )
       return Effect.flatMap(guarded, (answer) => {
         if (answer !== notYet) return Effect.succeed(seen(answer))
@@ -98,13 +106,16 @@ export class FreshReads {
     const { database, freshness } = this
     return Effect.suspend(() => {
       const asked = freshness.asking(read)
-      return Effect.matchCauseEffect(this.runner.using(database.primary, database.driver.currentPosition, restore), {
-        onFailure: (cause) => Cause.isInterrupted(cause) ? Effect.failCause(Cause.stripFailures(cause)) : Effect.void,
-        onSuccess: (position) => {
-          if (position !== undefined) freshness.learn(read, position, asked)
-          return Effect.void
+      return Effect.matchCauseEffect(
+        this.runner.loans.using(database.primary, (connection) => historyOf(database, connection), restore),
+        {
+          onFailure: (cause) => Cause.isInterrupted(cause) ? Effect.failCause(Cause.stripFailures(cause)) : Effect.void,
+          onSuccess: (history) => {
+            if (history !== undefined) freshness.learn(read, history, asked)
+            return Effect.void
+          }
         }
-      })
+      )
     })
   }
 
@@ -169,7 +180,7 @@ export class FreshReads {
     return Effect.flatMap(this.look(call, read, restore), (look) => {
       if (look._tag === "Run") return Effect.succeed(call.plan)
       const server = this.database.choose(call.plan, nobody)!
-      const wait = this.runner.using(
+      const wait = this.runner.loans.using(
         server,
         (connection) => this.await(read, server, look.position, connection),
         restore

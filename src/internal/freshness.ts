@@ -89,6 +89,9 @@ export class Freshness {
     at: 0
   }
 
+  /** Where the server that takes writes was when that was heard of last. */
+  private ofPrimary: { readonly server: Server; readonly position: Position } | undefined
+
   constructor(
     private readonly database: Database,
     readonly settings: FreshnessSettings,
@@ -177,7 +180,7 @@ export class Freshness {
   wrote(fiber: Fiber, tables: Iterable<string> | undefined, position: Position | undefined): void {
     const { database, settings } = this
     if (fiberSettings.of(fiber).ignoreWrites) return
-    if (position !== undefined) database.lag?.observe(database.primary.name, position)
+    if (position !== undefined) this.sawPrimary(position)
     noteWrite(fiber, database.name, tables, position, settings)
     const { newest } = this
     newest.at = millis(fiber)
@@ -186,8 +189,9 @@ export class Freshness {
   }
 
   private readOnPrimary(fiber: Fiber, open: Session, position: Position | undefined): void {
-    if (position === undefined) open.readFrom(this.database.name, this.database.primary.life)
-    else open.saw(this.database.name, position, millis(fiber))
+    const { name, primary } = this.database
+    if (position === undefined || open.isOfOtherHistory(name, position)) open.readFrom(name, primary.life)
+    else open.saw(name, position, millis(fiber))
   }
 
   /** What a read must have seen that must not miss anybody's write, as far as this process knows. */
@@ -260,6 +264,9 @@ export class Freshness {
     }
     if (demand._tag === "None") return { _tag: "Run", plan: from }
     const { position } = demand
+    if (!this.isOfPrimary(position)) {
+      return mayAsk ? { _tag: "Ask" } : { _tag: "Run", plan: this.onPrimary(read, plan, "otherHistory", demand) }
+    }
     const there = this.narrow(from, (server) => this.isAt(server, position))
     if (there !== undefined) return { _tag: "Run", plan: this.on(read, from, there, "cachedPosition", demand) }
     const now = read.now()
@@ -270,8 +277,8 @@ export class Freshness {
     if (soon !== undefined) {
       return { _tag: "Try", plan: this.on(read, from, soon, "guard", demand), position }
     }
+    if (mayAsk && this.isFromNowhere(position, now - demand.since)) return { _tag: "Ask" }
     const isForeign = !from.candidates[0]!.endpoints.some((name) => this.verdictOf(name, position) !== "otherHistory")
-    if (mayAsk && (isForeign || this.isFromNowhere(position, now - demand.since))) return { _tag: "Ask" }
     return {
       _tag: "Run",
       plan: this.onPrimary(read, plan, isForeign ? "otherHistory" : "behind", demand)
@@ -285,6 +292,29 @@ export class Freshness {
 
   private isAt(server: Server, wanted: Position): boolean {
     return this.verdictOf(server.name, wanted) === "reached"
+  }
+
+  private sawPrimary(position: Position): void {
+    const { lag, primary } = this.database
+    lag?.observe(primary.name, position)
+    this.ofPrimary = { server: primary, position }
+  }
+
+  /** `undefined` if the primary was never heard of since it became the primary. */
+  private get primaryPosition(): Position | undefined {
+    const { lag, primary } = this.database
+    const position = lag?.position(primary.name)
+    if (position !== undefined && position !== this.ofPrimary?.position) this.ofPrimary = { server: primary, position }
+    return this.ofPrimary?.server === primary ? this.ofPrimary.position : undefined
+  }
+
+  /**
+   * Whether a position is of the primary's own history. After a failover no replica is believed to have one of before, not
+   * even on its own word: a standby of PostgreSQL may name the timeline that it was on, though its log is another's by then.
+   */
+  private isOfPrimary(position: Position): boolean {
+    const { primaryPosition } = this
+    return primaryPosition !== undefined && ReplicationPosition.reached(primaryPosition, position) !== "otherHistory"
   }
 
   /** Whether a replica that is behind may be waited for. */
@@ -303,17 +333,21 @@ export class Freshness {
   }
 
   private isFromNowhere(position: Position, age: number): boolean {
-    const verdict = this.verdictOf(this.database.primary.name, position)
-    return age > settledAfter && verdict !== undefined && verdict !== "reached"
+    const { primaryPosition } = this
+    return age > settledAfter && primaryPosition !== undefined
+      && ReplicationPosition.reached(primaryPosition, position) !== "reached"
   }
 
   /** Takes in where the primary is, and what follows for the session from that. */
-  learn(read: FreshRead, position: Position, before: Asked): void {
-    const { name, primary } = this.database
+  learn(read: FreshRead, history: ConsistencyToken.PrimaryHistory, before: Asked): void {
+    const { name } = this.database
     const { open, session } = read
-    this.database.lag?.observe(primary.name, position)
+    const { position } = history
+    this.sawPrimary(position)
     if (session === undefined) return
-    for (const lost of session.settle(name, { position })) this.publish(lost)
+    if (session.token === before.token) {
+      for (const lost of session.settle(name, history, read.now() + this.settings.ttl)) this.publish(lost)
+    } else if (session.isOfOtherHistory(name, position)) return
     if (before.unresolved !== undefined) session.learn(name, position, before.unresolved)
     if (before.reads !== undefined) open!.sawAll(name, position, read.now(), before.reads)
   }
@@ -322,6 +356,7 @@ export class Freshness {
   asking({ now, open, session }: FreshRead): Asked {
     return {
       unresolved: session?.unresolved(this.database.name, now(), this.settings),
+      token: session?.token,
       reads: open?.reads
     }
   }
@@ -334,6 +369,8 @@ export class Freshness {
         ? "read that must be strictly consistent"
         : fallback === "lag"
         ? "read, but no replica is fresh enough"
+        : fallback === "lostWrite"
+        ? "read, after a failover seems to have lost what the session has seen"
         : "read your own write",
       candidates: [{ role: "primary", endpoints: [this.database.primary.name], isFallback: false }],
       consistency: consistencyOf(read, "primary", demand ?? read.demand(), fallback)
@@ -384,6 +421,8 @@ export class Freshness {
 
 /** What was known of a session when the primary was asked. */
 export interface Asked {
+  /** What it has seen since may be later than the answer, and is not lost for that. */
+  readonly token: ConsistencyToken.ConsistencyToken | undefined
   readonly unresolved: number | undefined
   readonly reads: number | undefined
 }

@@ -37,7 +37,7 @@ class Member {
   advance(position: ReplicationPosition): void {
     if (
       this.position === undefined
-      || (reached(this.position, position) !== "reached" && !isOfEarlierTimeline(position, this.position))
+      || (reached(this.position, position) !== "reached" && !isOfEarlierEpoch(position, this.position))
     ) this.position = position
   }
 
@@ -49,8 +49,9 @@ class Member {
   }
 }
 
-/** A standby that is cut off may tell the timeline that it was on before; no server goes back to one. */
-const isOfEarlierTimeline = (a: ReplicationPosition, b: ReplicationPosition): boolean => {
+/** A standby that is cut off may tell the timeline that it was on before; no server goes back to another's writes. */
+const isOfEarlierEpoch = (a: ReplicationPosition, b: ReplicationPosition): boolean => {
+  if (a._tag === "MariaGtid") return reached(a, b) === "behind"
   if (a._tag !== "PgLsn" || b._tag !== "PgLsn") return false
   const [ofA, ofB] = [epochOf(a), epochOf(b)]
   return ofA.system === ofB.system && ofA.timeline < ofB.timeline

@@ -1,14 +1,18 @@
 import type { SqlError } from "@effect/sql/SqlError"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
 import type { Scope } from "effect/Scope"
 import type { PhysicalConnection } from "../Driver.js"
 import type { RoutingEvent } from "../RoutingEvent.js"
-import type { Call } from "./run.js"
+import type { Call } from "./call.js"
 
 /** Most mirrored reads on their way at once; one more is dropped, so that a slow mirror costs the program nothing. */
 const maxRunning = 16
+
+/** How long a mirrored read may take: one that never ends would keep its place. */
+const patience = Duration.seconds(30)
 
 /** Runs reads a second time elsewhere, in the background, and drops what they give. */
 export interface Mirror {
@@ -59,9 +63,10 @@ export const make = (
             tell(outcome)
           })
         // Fibers inherit from the region that a Layer is built in whether they can be interrupted.
-        fork(Effect.interruptible(Effect.ignore(
-          Effect.onExit(read, (exit) => ended(Exit.isSuccess(exit) ? "answered" : "failed"))
-        )))
+        fork(Effect.interruptible(Effect.ignore(Effect.onExit(
+          Effect.timeoutFail(read, { duration: patience, onTimeout: () => "too late" }),
+          (exit) => ended(Exit.isSuccess(exit) ? "answered" : "failed")
+        ))))
       }
     }
   })

@@ -87,9 +87,6 @@ export class Slot {
 /** A borrower in line. */
 interface Waiter {
   readonly since: bigint
-  /** `undefined`: never. */
-  readonly expiresAt: bigint | undefined
-  readonly expiry: "timeout" | "deadline"
   readonly holder: Tracer.AnySpan | undefined
   settle: (result: Effect.Effect<Slot, SqlError>) => void
   slot: Slot | undefined
@@ -131,10 +128,11 @@ export class Pool implements Member {
   /** When health was checked last. */
   private lastRound: bigint
   private connecting = 0
+  private evictions = 0
   private closing = 0
   /** Checks and rollbacks under way whose connection a borrower waits for, or may have. */
   private preparing = 0
-  private watchedUntil: bigint | undefined
+  private isWatched = false
   private drained: Deferred.Deferred<void> | undefined
   private lastConnectError: unknown
   /** Attempts to connect that failed since one succeeded. */
@@ -263,34 +261,20 @@ export class Pool implements Member {
   }
 
   /**
-   * Waits for a connection, at most until the deadline on the pool's clock. To be called and run in an uninterruptible
-   * region, whose `restore` makes just the waiting interruptible: so a connection that was handed over in the same moment
-   * as an interruption is never lost.
+   * Waits for a connection. To be called and run in an uninterruptible region, whose `restore` makes just the waiting
+   * interruptible: so a connection that was handed over in the same moment as an interruption is never lost.
    */
-  acquire(restore: Restore, deadline?: bigint, holder?: Tracer.AnySpan): Effect.Effect<Slot, SqlError> {
+  acquire(restore: Restore, holder?: Tracer.AnySpan): Effect.Effect<Slot, SqlError> {
     const slot = this.takeIdle(holder)
     if (slot !== undefined) return Effect.succeed(slot)
-    const since = this.clock.unsafeCurrentTimeNanos()
-    const ownLimit = this.acquireNanos === undefined ? undefined : since + this.acquireNanos
-    const isCapped = deadline !== undefined && (ownLimit === undefined || deadline < ownLimit)
-    const waiter: Waiter = {
-      since,
-      expiresAt: isCapped ? deadline : ownLimit,
-      expiry: isCapped ? "deadline" : "timeout",
-      holder,
-      settle: ignore,
-      slot: undefined
-    }
+    const waiter: Waiter = { since: this.clock.unsafeCurrentTimeNanos(), holder, settle: ignore, slot: undefined }
     const waiting = Effect.async<Slot, SqlError>((resume) => {
       waiter.settle = resume
       this.enqueue(waiter)
     })
-    return Effect.matchCauseEffect(restore(waiting), {
-      onSuccess: Effect.succeed,
-      onFailure: (cause) => {
-        this.abandon(waiter)
-        return Effect.failCause(cause)
-      }
+    return Effect.catchAllCause(restore(waiting), (cause) => {
+      this.abandon(waiter)
+      return Effect.failCause(cause)
     })
   }
 
@@ -317,8 +301,9 @@ export class Pool implements Member {
     this.settle(slot, now)
   }
 
-  /** Closes what is idle now, and what is in use as soon as it comes back. */
+  /** Closes what is idle now, what is in use as soon as it comes back, and what is being opened once it is open. */
   evict(): void {
+    this.evictions++
     for (const slot of this.slots) slot.isEvicted = true
     for (const slot of this.idle.slice()) this.close(slot, "evicted")
   }
@@ -456,14 +441,13 @@ export class Pool implements Member {
     const slot = this.takeProven(waiter.since)
     if (slot !== undefined) return this.handOver(slot, waiter, waiter.since)
     if (this.drained !== undefined) return waiter.settle(Effect.fail(this.closedError()))
-    if (waiter.expiresAt !== undefined && waiter.expiresAt <= waiter.since) return this.expire(waiter, waiter.since)
     // Those for whom a connection can be opened or checked do not wait for others to give theirs back.
     if (this.waiters.size >= maxWaiters + max - this.slots.size + this.idle.length + this.preparing) {
       return waiter.settle(Effect.fail(this.acquireError("tooManyWaiters", Duration.zero)))
     }
     this.waiters.add(waiter)
     this.grow()
-    this.watch(waiter.expiresAt, waiter.since)
+    this.watch(waiter.since)
   }
 
   /** The idle connection that was used last, of those that have given a sign of life lately. */
@@ -495,6 +479,7 @@ export class Pool implements Member {
   /** A connection in order goes to whoever may have it: another pool too, unless it was just opened for who waits here. */
   private settle(slot: Slot, now: bigint, isOpenedForWaiter = false): void {
     if (this.drained !== undefined) return this.close(slot, "shutdown")
+    if (slot.isEvicted) return this.close(slot, "evicted")
     if (isExpired(slot, now)) return this.close(slot, "lifetime")
     if (!isOpenedForWaiter && this.options.budget?.claims(this) === true) return this.close(slot, "evicted")
     slot.provenAt = now
@@ -603,6 +588,7 @@ export class Pool implements Member {
 
   private readonly connect: Effect.Effect<void> = Effect.suspend(() => {
     const { hooks } = this.options
+    const { evictions } = this
     const number = this.failuresInARow + 1
     const isReconnect = number > 1 || this.hasLostOne
     const before = isReconnect
@@ -630,6 +616,10 @@ export class Pool implements Member {
                 this.connecting--
                 // No fiber of an ended pool would be left to close it.
                 if (this.drained !== undefined) return closeScope(scope, destroyed)
+                if (this.evictions > evictions) {
+                  this.grow()
+                  return closeScope(scope, destroyed)
+                }
                 this.onConnected(connection, scope)
                 return Effect.void
               })
@@ -765,38 +755,29 @@ export class Pool implements Member {
     }
   }
 
-  /** One fiber watches until the next borrower's time is over; a sooner one gets another, and the first then finds out. */
-  private watch(until: bigint | undefined, now: bigint): void {
-    if (until === undefined || (this.watchedUntil !== undefined && this.watchedUntil <= until)) return
-    this.watchedUntil = until
+  /** One fiber watches until the time of the first in line is over; those behind it came later. */
+  private watch(now: bigint): void {
+    const { acquireNanos, waitingSince } = this
+    if (acquireNanos === undefined || waitingSince === undefined || this.isWatched) return
+    this.isWatched = true
     this.fork(Effect.zipRight(
-      sleep(until - now),
+      sleep(waitingSince + acquireNanos - now),
       Effect.sync(() => {
-        if (this.watchedUntil !== until) return
-        this.watchedUntil = undefined
-        this.expireWaiters()
+        this.isWatched = false
+        const now = this.clock.unsafeCurrentTimeNanos()
+        for (const waiter of this.waiters) {
+          const waited = now - waiter.since
+          if (waited < acquireNanos) break
+          this.waiters.delete(waiter)
+          this.timeouts++
+          waiter.settle(Effect.fail(this.acquireError("timeout", Duration.nanos(waited))))
+        }
+        this.watch(now)
       })
     ))
   }
 
-  private expireWaiters(): void {
-    const now = this.clock.unsafeCurrentTimeNanos()
-    let next: bigint | undefined
-    for (const waiter of this.waiters) {
-      if (waiter.expiresAt === undefined) continue
-      if (waiter.expiresAt <= now) this.expire(waiter, now)
-      else if (next === undefined || waiter.expiresAt < next) next = waiter.expiresAt
-    }
-    this.watch(next, now)
-  }
-
-  private expire(waiter: Waiter, now: bigint): void {
-    this.waiters.delete(waiter)
-    this.timeouts++
-    waiter.settle(Effect.fail(this.acquireError(waiter.expiry, Duration.nanos(now - waiter.since))))
-  }
-
-  private acquireError(reason: "timeout" | "deadline" | "tooManyWaiters", waited: Duration.Duration): SqlError {
+  private acquireError(reason: "timeout" | "tooManyWaiters", waited: Duration.Duration): SqlError {
     const { budget, database, endpoint, settings } = this.options
     return RoutingError.toSqlError(
       new RoutingError.AcquireTimeout({

@@ -16,18 +16,21 @@ export interface Reported {
 }
 
 export const reportOf = ({ database, strategy }: Reported): DatabaseReport => {
-  const { health, lastChoice, name, servers } = database
+  const { health, lastChoice, name, planner, servers } = database
   const known = new Map(health.snapshot.map((endpoint) => [endpoint.endpoint, endpoint]))
+  const excluded = new Map(planner.topology.excluded.map(({ endpoint, reason }) => [endpoint, reason]))
   return {
     database: name,
     strategy,
     lastChoice: lastChoice?.name,
-    endpoints: servers.map((server) => endpointOf(server, known.get(server.name)!))
+    endpoints: servers.map((server) => endpointOf(server, known.get(server.name)!, excluded.get(server.name)))
   }
 }
 
-const endpointOf = (server: Server, health: EndpointHealth): EndpointReport => ({
+const endpointOf = (server: Server, health: EndpointHealth, excluded: string | undefined): EndpointReport => ({
   ...health,
+  // Health knows nothing of lag, which keeps reads away as well.
+  ...(health.available && excluded !== undefined ? { available: false, why: excluded } : {}),
   database: server.endpoint.database,
   zone: server.zone,
   weight: server.weight,

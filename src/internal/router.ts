@@ -4,6 +4,7 @@ import { currentCapture } from "../RouteDecision.js"
 import type { RuleTrace } from "../RoutingRules.js"
 import type { StatementClassifier } from "../StatementClassifier.js"
 import type { StatementFacts } from "../StatementFacts.js"
+import type { Call } from "./call.js"
 import type { Fiber } from "./compat.js"
 import { sessionOf } from "./consistency/current.js"
 import type { Events } from "./events.js"
@@ -11,7 +12,7 @@ import * as FiberSettings from "./fiberSettings.js"
 import type { Mirror } from "./mirror.js"
 import type { Route } from "./plan.js"
 import { defaultRoute } from "./plan.js"
-import type { Call, Runner } from "./run.js"
+import type { Runner } from "./run.js"
 import type { Shadow } from "./shadow.js"
 import type { Transactions } from "./transactions.js"
 import { quoted } from "./words.js"
@@ -47,6 +48,8 @@ export interface Origin {
   readonly home: Runner
   /** A client of a named Database keeps to it. */
   readonly followsRules: boolean
+  /** Where all of them go within the home Database, whatever rules and fibers say. */
+  readonly route: Route | undefined
 }
 
 export interface RouterOptions {
@@ -79,7 +82,7 @@ export class Router {
 
   /** What is to happen with a text; inside a transaction it runs where that runs, if it may run at all. */
   callFor(
-    { followsRules, home }: Origin,
+    { followsRules, home, route: fixedRoute }: Origin,
     sql: string,
     params: ReadonlyArray<unknown>,
     span: Tracer.Span | undefined,
@@ -92,11 +95,12 @@ export class Router {
     const facts = this.options.classifier.classify(home.database.driver.dialect, sql)
     let runner = home
     let plan: Plan
-    let route: Route | undefined = inTransaction ? undefined : defaultRoute
+    let route: Route | undefined = inTransaction ? undefined : fixedRoute ?? defaultRoute
     let mirror: Destination["mirror"]
-    if (settings.database === undefined && settings.route === undefined && rules === undefined) {
+    const isFree = settings.database === undefined && settings.route === undefined && rules === undefined
+    if (isFree || fixedRoute !== undefined) {
       const { planner } = home.database
-      plan = inTransaction ? planner.inside(facts) : planner.plan(facts, defaultRoute)
+      plan = route === undefined ? planner.inside(facts) : planner.plan(facts, route)
     } else {
       const destination = this.destination(home, rules, facts, sql, params, settings, fiber)
       if ("refusal" in destination) plan = destination

@@ -10,14 +10,17 @@ import type { PhysicalConnection } from "../Driver.js"
 import type { Refusal } from "../Plan.js"
 import * as RoutingError from "../RoutingError.js"
 import { announce } from "./announce.js"
+import { type Call, nobody } from "./call.js"
 import type { Fiber, Restore } from "./compat.js"
 import * as compat from "./compat.js"
+import type { Server } from "./database.js"
 import { pullsWithin, withinDeadline } from "./deadline.js"
 import type { QueryComment } from "./fiberSettings.js"
 import { expectPosition } from "./freshness.js"
+import type { Lease } from "./loans.js"
 import { append } from "./queryComment.js"
 import type { Origin, Router } from "./router.js"
-import type { Call, Lease } from "./run.js"
+import { describeError } from "./spanError.js"
 import type { Frame } from "./transaction.js"
 
 type TransformRows = Connection["execute"] extends (sql: string, params: ReadonlyArray<unknown>, f: infer F) => unknown
@@ -57,6 +60,7 @@ interface Text {
   readonly sql: string
   readonly params: ReadonlyArray<unknown>
   readonly operation: string
+  /** `undefined` where nobody will see what it is told. */
   readonly span: Tracer.Span | undefined
 }
 
@@ -125,6 +129,8 @@ const send = <A>(
 const commented = ({ runner, sql }: Call, comment: QueryComment): string =>
   runner.database.driver.comments ? append(sql, comment) : sql
 
+const sampled = (span: Tracer.Span): Tracer.Span | undefined => span.sampled ? span : undefined
+
 const describe = (span: Tracer.Span, { runner }: Call, { operation, sql }: Text): void => {
   for (const [key, value] of runner.database.driver.spanAttributes) span.attribute(key, value)
   span.attribute("db.operation.name", operation)
@@ -159,9 +165,9 @@ const routeStream = (
     if (refusal !== undefined) return Effect.fail(refused(call, refusal))
     const sql = settings.comment === undefined ? call.sql : commented(call, settings.comment)
     if (frame !== undefined) frame.transaction.noteStatement(call.facts, settings, fiber)
-    const lease = (restore: Restore) =>
+    const lease = (tried: ReadonlyArray<Server>) => (restore: Restore) =>
       frame === undefined
-        ? runner.lease(call, restore)
+        ? runner.leases.stream(call, tried, restore)
         : Effect.tap(frame.transaction.lend(frame, runner, restore), ({ server, slot }) => {
           announce(call, server)
           if (call.plan.leavesSession) frame.transaction.sessions.markChanged(slot.connection)
@@ -169,12 +175,12 @@ const routeStream = (
         })
     const { deadline } = settings
     const late = () => deadlineExceeded(call)
-    const from = (onLease: (lease: Lease) => void) =>
+    const from: Source = (onLease, tried) =>
       Stream.unwrapScoped(Effect.uninterruptibleMask((restore) =>
         Effect.map(
           deadline === undefined
-            ? lease(restore)
-            : restore(withinDeadline(Effect.uninterruptibleMask(lease), deadline, fiber, late)),
+            ? lease(tried)(restore)
+            : restore(withinDeadline(Effect.uninterruptibleMask(lease(tried)), deadline, fiber, late)),
           (lease) => {
             onLease(lease)
             const rows = lease.slot.connection.executeStream(sql, text.params, transformRows)
@@ -182,15 +188,19 @@ const routeStream = (
           }
         )
       ))
-    const rows = frame === undefined ? restarting(call, from, 1) : from(() => {})
+    const rows = frame === undefined ? restarting(call, from, 1, nobody) : from(() => {}, nobody)
     return Effect.succeed(call.isHeard ? Stream.ensuring(rows, Effect.sync(() => tell(context, call))) : rows)
   }))
+
+/** The rows of a stream, from a server that was not tried if there is one. */
+type Source = (onLease: (lease: Lease) => void, tried: ReadonlyArray<Server>) => Stream.Stream<any, SqlError>
 
 /** A stream that begins again where its connection was lost before its first row, and that is provably harmless. */
 const restarting = (
   call: Call,
-  from: (onLease: (lease: Lease) => void) => Stream.Stream<any, SqlError>,
+  from: Source,
   number: number,
+  tried: ReadonlyArray<Server>,
   failed?: { readonly at: Lease; readonly error: SqlError }
 ): Stream.Stream<any, SqlError> =>
   Stream.suspend(() => {
@@ -199,15 +209,17 @@ const restarting = (
     const leased = from((lease) => {
       silent = lease
       if (failed !== undefined) runner.tellRetried(failed.at.server, lease.server, number, failed.error)
-    })
+    }, tried)
     const rows = Stream.mapChunks(leased, (chunk) => {
       silent = undefined
       return chunk
     })
-    return Stream.catchAll(rows, (error) =>
-      silent !== undefined && runner.mayRestart(call, silent, error, number)
-        ? restarting(call, from, number + 1, { at: silent, error })
-        : Stream.fail(error))
+    return Stream.catchAll(rows, (error) => {
+      const avoid = silent && runner.restart(call, silent, tried, error, number)
+      return avoid === undefined
+        ? Stream.fail(error)
+        : restarting(call, from, number + 1, avoid, { at: silent!, error })
+    })
   })
 
 /**
@@ -275,7 +287,11 @@ class RoutedStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> im
           compat.withFiber((fiber) =>
             Effect.map(this.transformed(fiber, span), (statement) => {
               const [sql, params] = statement.compile()
-              return routeStream(context, { sql, params, operation: "executeStream", span }, context.transformRows)
+              const text = { sql, params, operation: "executeStream", span: sampled(span) }
+              const rows = routeStream(context, text, context.transformRows)
+              return span.sampled
+                ? Stream.tapErrorCause(rows, (cause) => Effect.sync(() => describeError(span, cause)))
+                : rows
             })
           )
       )
@@ -303,7 +319,7 @@ class RoutedStatement<A> extends Effectable.Class<ReadonlyArray<A>, SqlError> im
           context,
           fiber,
           restore,
-          { sql, params, operation, span },
+          { sql, params, operation, span: sampled(span) },
           (connection, sql) => run(connection, sql, params, context.transformRows)
         )
       }

@@ -15,7 +15,8 @@ import type { Fiber, Restore } from "./compat.js"
 import { withinOwn } from "./deadline.js"
 import * as FiberSettings from "./fiberSettings.js"
 import { expectPosition, mayWrite, tablesWritten } from "./freshness.js"
-import type { Lease, Runner } from "./run.js"
+import type { Lease } from "./loans.js"
+import type { Runner } from "./run.js"
 import type { SessionKeeper } from "./sessionSettings.js"
 import type { TimeLimit } from "./timeLimit.js"
 
@@ -201,7 +202,7 @@ export class Transaction {
       },
       onFailure: (cause) => {
         done()
-        this.runner!.fail(lease.server, cause)
+        this.runner!.loans.learn(lease.server, cause)
         this.noteFailure(lease)
         return Exit.failCause(cause)
       }
@@ -418,7 +419,7 @@ export class Transaction {
         return rolledBack ? Effect.zipRight(left, Effect.fail(this.rolledBack(lease))) : left
       },
       onFailure: (cause) => {
-        const unknown = late !== undefined || runner.fail(lease.server, cause)?.outcome === "unknown"
+        const unknown = late !== undefined || runner.loans.learn(lease.server, cause)?.outcome === "unknown"
         if (unknown) note?.done(undefined)
         else this.noteConflict(cause)
         // A COMMIT that was refused may leave the transaction open (SQLite when busy).
@@ -470,7 +471,7 @@ export class Transaction {
 
   /** A stream that outlives the transaction would go on using a connection that is somebody else's by then. */
   private giveBack(lease: Lease, destroy = false): void {
-    this.runner!.giveBack(lease, destroy || this.streams > 0)
+    this.runner!.loans.giveBack(lease, destroy || this.streams > 0)
   }
 
   /** Undoes a nested frame. If that fails its writes would stay, so the whole transaction must not be committed. */
@@ -546,7 +547,7 @@ export class Transaction {
     const fresh = target === "replica"
       ? runner.freshness.ofRead(fiber, FiberSettings.of(fiber), undefined, plan, undefined)
       : undefined
-    return Effect.matchCauseEffect(runner.begin(plan, fresh, texts, restore), {
+    return Effect.matchCauseEffect(runner.leases.begin(plan, fresh, texts, restore), {
       onSuccess: (lease) => {
         runner.freshness.noteTransaction(fiber, lease.server)
         // The fiber that began it outlives the transaction.
@@ -673,18 +674,17 @@ const inOrder = (hooks: ReadonlyArray<Effect.Effect<void>>): Effect.Effect<void>
 const conflicts = globalValue("effect-sql-router/conflicts", () => new WeakSet<object>())
 
 const noteConflict = (cause: Cause.Cause<unknown>, runner: Runner): void => {
-  const isConflict = (error: unknown) => {
-    if (!(error instanceof SqlError) || RoutingError.isRoutingError(error.cause)) return false
-    const { blame, outcome } = runner.database.driver.disposition(error)
-    return blame === "transaction" && (outcome === "rolledBack" || outcome === "refused")
-  }
   const error = Option.getOrUndefined(Cause.failureOption(cause))
-  if (isConflict(error)) conflicts.add(keyOf(error as SqlError))
+  if (!(error instanceof SqlError)) return
+  const origin = RoutingError.origin(error)
+  if (RoutingError.isRoutingError(origin)) return
+  const { blame, outcome } = runner.database.driver.disposition(new SqlError({ cause: origin }))
+  if (blame === "transaction" && (outcome === "rolledBack" || outcome === "refused")) conflicts.add(keyOf(error))
 }
 
 const keyOf = (error: SqlError): object => {
-  const { cause } = error
-  return typeof cause === "object" && cause !== null ? cause : error
+  const origin = RoutingError.origin(error)
+  return typeof origin === "object" && origin !== null ? origin : error
 }
 
 /** Whether running the transaction again may help: nothing of it is left, and it was not its own fault. */

@@ -13,7 +13,7 @@ import * as RoutingError from "../RoutingError.js"
 import type { Fiber, Restore } from "./compat.js"
 import * as compat from "./compat.js"
 import { invalid } from "./configuration.js"
-import { withinOwn } from "./deadline.js"
+import { pullsWithinOwn, withinOwn } from "./deadline.js"
 import * as FiberSettings from "./fiberSettings.js"
 import type { Runner } from "./run.js"
 import type { Frame, SharedSettings } from "./transaction.js"
@@ -54,6 +54,8 @@ class Guard implements Connection {
   }
 }
 
+const onReserved = "a statement on a reserved connection"
+
 /**
  * A reserved connection as its holder sees it: of use until the Scope ends, and no longer to fibers that outlive it.
  *
@@ -80,15 +82,15 @@ class Reserved implements Connection {
             () => Effect.sync(() => transaction.noteReserved(fiber))
           )
         )
-        return withinOwn(statement, transaction.database, "a statement on a reserved connection")
+        return withinOwn(statement, transaction.database, onReserved)
       })
     this.execute = (sql, params, transformRows) => run(sql, (_) => _.execute(sql, params, transformRows))
     this.executeRaw = (sql, params) => run(sql, (_) => _.executeRaw(sql, params))
     this.executeValues = (sql, params) => run(sql, (_) => _.executeValues(sql, params))
     this.executeUnprepared = (sql, params, transformRows) =>
       run(sql, (_) => _.executeUnprepared(sql, params, transformRows))
-    this.executeStream = (sql, params, transformRows) =>
-      Stream.unwrapScoped(
+    this.executeStream = (sql, params, transformRows) => {
+      const rows = Stream.unwrapScoped(
         Effect.uninterruptibleMask((restore) =>
           compat.withFiber((fiber) => {
             transaction.noteReserved(fiber)
@@ -102,6 +104,8 @@ class Reserved implements Connection {
           })
         )
       )
+      return pullsWithinOwn(rows, transaction.database, onReserved)
+    }
   }
 }
 
@@ -250,7 +254,7 @@ export const make = (
       withinOwn(
         Effect.uninterruptibleMask((restore) =>
           compat.withFiber((fiber) =>
-            Effect.flatMap(runner.borrowPrimary(restore), (lease) => {
+            Effect.flatMap(runner.loans.borrowPrimary(restore), (lease) => {
               const { endReserved, root } = new Transaction({
                 settings,
                 // Nothing of it is ever sent: its holder begins what is to be begun.

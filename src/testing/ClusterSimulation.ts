@@ -128,7 +128,7 @@ export interface SimulationOptions {
   readonly duration?: Duration.DurationInput | undefined
   /** Default 1. */
   readonly seed?: number | undefined
-  /** What the routers have beside a strategy: pools, health, retries. */
+  /** What the routers have beside a strategy: pools, health, retries. Default: their own defaults. */
   readonly router?: RouterOptions | undefined
 }
 

@@ -192,8 +192,9 @@ export type Fault =
  * @category models
  */
 export interface FaultOptions {
+  /** Default: all. */
   readonly when?: ((statement: Asked) => boolean) | undefined
-  /** How many of them it concerns, then no more. */
+  /** How many of them it concerns, then no more. Default: all. */
   readonly times?: number | undefined
   /** The share of them that it concerns, by chance. Default 1. */
   readonly share?: number | undefined

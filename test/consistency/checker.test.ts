@@ -1,7 +1,8 @@
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Utils } from "effect"
 import { ReadConsistency } from "effect-sql-router"
-import { check } from "./checker.js"
+import { caughtUp } from "../servers/index.js"
+import { check, pauses, prepare } from "./checker.js"
 import { type Engine, mariadb, postgres } from "./servers.js"
 
 /** More by an environment variable, for a run that takes its time. */
@@ -12,7 +13,15 @@ const run = (engine: Engine, level: ReadConsistency.Level, operations: number) =
     const place = yield* engine.place
     const sql = yield* place.withReplicas()
     const generator = new Utils.PCGRandom(7)
-    const report = yield* check(engine, sql, { level, operations, sessions: 8, random: () => generator.number() })
+    const random = () => generator.number()
+    yield* prepare(sql)
+    yield* caughtUp(engine.name)
+    const report = yield* check(
+      sql,
+      { level, operations, sessions: 8, random },
+      pauses(engine.replicas, engine.setPaused, random)
+    )
+    assert.deepStrictEqual(Array.from(report.failures), [])
     const share = Math.round(100 * report.onReplicas / report.reads)
     yield* Effect.log(
       `${engine.name}, ${level._tag}: ${report.operations} operations, ${report.reads} reads, ${share} % of them on replicas, `

@@ -1,5 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
-import { Duration, Effect, Either, Fiber, Stream, TestClock } from "effect"
+import { Duration, Effect, Either, Fiber, FiberRef, Stream, TestClock } from "effect"
 import * as ConsistencyToken from "effect-sql-router/ConsistencyToken"
 import type { ServerStatus } from "effect-sql-router/Driver"
 import * as Explanation from "effect-sql-router/Explanation"
@@ -8,25 +8,29 @@ import * as ReplicationPosition from "effect-sql-router/ReplicationPosition"
 import * as RouteDecision from "effect-sql-router/RouteDecision"
 import { withDeadline } from "effect-sql-router/RoutedSqlClient"
 import type { RoutingEvent } from "effect-sql-router/RoutingEvent"
+import { currentSession } from "../../src/internal/consistency/current.js"
 import { failure, fakeRouter, type FakeRouterOptions } from "../fixtures/fakeRouter.js"
 
 const at = (lsn: number, timeline = 1): ReplicationPosition.ReplicationPosition =>
   Either.getOrThrow(ReplicationPosition.pgLsn(`7/${timeline}`, `0/${lsn.toString(16)}`))
 
 /** A primary with two replicas that are where the test says. */
-const cluster = (options: Omit<FakeRouterOptions, "primary" | "replicas"> = {}) =>
+const cluster = (options: Omit<FakeRouterOptions, "primary" | "replicas"> = {}, whenAsked = () => {}) =>
   Effect.gen(function*() {
     const positions: Record<string, ReplicationPosition.ReplicationPosition | undefined> = {
       primary: at(10),
       replica1: at(10),
       replica2: at(10)
     }
-    const status = (name: string) => (): ServerStatus => ({
-      role: name === "primary" ? "primary" : "replica",
-      position: positions[name],
-      replication: name === "primary" ? "none" : "streaming",
-      generation: "1"
-    })
+    const status = (name: string) => (): ServerStatus => {
+      whenAsked()
+      return {
+        role: name === "primary" ? "primary" : "replica",
+        position: positions[name],
+        replication: name === "primary" ? "none" : "streaming",
+        generation: "1"
+      }
+    }
     const router = yield* fakeRouter({
       tellsPositions: true,
       consistency: {},
@@ -176,13 +180,49 @@ describe("after a failover", () => {
       yield* TestClock.adjust("4 seconds")
       positions["primary"] = positions["replica1"] = positions["replica2"] = at(50)
       yield* TestClock.adjust("1 seconds")
-      const reading = yield* Effect.fork(ReadConsistency.withToken(Effect.zipRight(Effect.exit(read), read), token))
+      const reading = yield* Effect.fork(ReadConsistency.withToken(
+        Effect.all([Effect.zipRight(read, read), Effect.delay(read, "13 seconds")]),
+        token
+      ))
       yield* TestClock.adjust("1 millis")
       yield* TestClock.adjust("60 millis")
-      yield* TestClock.adjust("60 millis")
-      const { role } = yield* Fiber.join(reading)
-      assert.strictEqual(role, "replica")
-      assert.deepInclude(events.find(({ _tag }) => _tag === "LostWriteSuspected"), { reason: "aheadOfPrimary" })
+      yield* TestClock.adjust("13 seconds")
+      const [first, later] = yield* Fiber.join(reading)
+      assert.deepInclude(first.plan.consistency, { by: "primary", fallback: "lostWrite" })
+      assert.strictEqual(later.role, "replica")
+      const lost = events.filter(({ _tag }) => _tag === "LostWriteSuspected")
+      assert.lengthOf(lost, 1)
+      assert.deepInclude(lost[0], { reason: "aheadOfPrimary" })
+    }))
+
+  it.scoped("what a replica says of the history before is not believed", () =>
+    Effect.gen(function*() {
+      const { positions, read } = yield* cluster()
+      const token = ConsistencyToken.make("main", { position: at(20), at: Duration.toMillis("2 seconds") })
+      // They replay what the new primary writes, and do not know yet that it is another's.
+      positions["primary"] = at(40, 2)
+      positions["replica1"] = positions["replica2"] = at(40, 1)
+      yield* TestClock.adjust("2 seconds")
+      const { plan } = yield* ReadConsistency.withToken(read, token)
+      assert.deepInclude(plan.consistency, { by: "primary", fallback: "lostWrite" })
+    }))
+
+  it.scoped("a write that is younger than the primary's answer is not taken for lost", () =>
+    Effect.gen(function*() {
+      let whenAsked = () => {}
+      const { events, positions, read } = yield* cluster({}, () => whenAsked())
+      const token = ConsistencyToken.make("main", { position: undefined, until: 60_000, at: 1100 })
+      const { fallback } = yield* ReadConsistency.withToken(
+        Effect.gen(function*() {
+          const session = (yield* FiberRef.get(currentSession))!
+          whenAsked = () => session.absorb(ConsistencyToken.make("main", { position: at(30), at: 1100 }))
+          return (yield* read).plan.consistency!
+        }),
+        token
+      )
+      assert.strictEqual(fallback, "positionUnknown")
+      assert.deepStrictEqual(positions["primary"], at(10))
+      assert.notInclude(events.map(({ _tag }) => _tag), "LostWriteSuspected")
     }))
 })
 

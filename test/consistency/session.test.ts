@@ -3,7 +3,7 @@ import * as ConsistencyToken from "effect-sql-router/ConsistencyToken"
 import * as ReadConsistency from "effect-sql-router/ReadConsistency"
 import * as ReplicationPosition from "effect-sql-router/ReplicationPosition"
 import * as Either from "effect/Either"
-import { joint, Session } from "../../src/internal/consistency/session.js"
+import { Session } from "../../src/internal/consistency/session.js"
 
 const pg = (lsn: string, timeline = 1) =>
   Either.getOrThrow(ReplicationPosition.pgLsn(`7312345678901234567/${timeline}`, lsn))
@@ -253,20 +253,35 @@ describe("reads", () => {
 })
 
 describe("a failover", () => {
-  it("makes a lost write known, once, and asks for what the primary has", () => {
+  const primary = { position: pg("7/0", 2), left: new Map([[1, 0x4_0000_0000n]]) }
+
+  it("makes a lost write known, once, holds the primary for a time, and asks for what that has", () => {
     const session = opened()
     session.wrote("main", undefined, pg("5/0", 1), 0, byPosition)
-    const primary = { position: pg("7/0", 2), left: new Map([[1, 0x4_0000_0000n]]) }
-    assert.deepStrictEqual(session.settle("main", primary).map(({ reason }) => reason), ["timelineLeft"])
-    assert.deepStrictEqual(demand(session), { _tag: "Position", position: pg("7/0", 2), since: 0 })
-    assert.deepStrictEqual(session.settle("main", primary), [])
+    assert.deepStrictEqual(session.settle("main", primary, 5000).map(({ reason }) => reason), ["timelineLeft"])
+    assert.deepStrictEqual(demand(session), { _tag: "Primary", reason: "lostWrite", until: 5000, since: 0 })
+    assert.deepStrictEqual(demand(session, { now: 5000 }), { _tag: "Position", position: pg("7/0", 2), since: 0 })
+    assert.deepStrictEqual(session.settle("main", primary, 9000), [])
+    assert.strictEqual(demand(session, { now: 5000 })._tag, "Position")
   })
 
-  it("asks replicas of the new timeline for what a write on it and one before it need", () => {
+  it("is not covered up by a write after it: what was written before is asked for first", () => {
     const session = opened()
     session.wrote("main", undefined, pg("5/0", 1), 0, byPosition)
-    session.wrote("main", undefined, pg("4/0", 2), 0, byPosition)
-    assert.deepStrictEqual(demand(session), { _tag: "Position", position: pg("5/0", 2), since: 0 })
+    session.wrote("main", undefined, pg("6/0", 2), 0, byPosition)
+    assert.strictEqual((demand(session) as { readonly reason: string }).reason, "positionUnknown")
+    assert.isTrue(session.isOfOtherHistory("main", primary.position))
+    assert.lengthOf(session.settle("main", primary, 5000), 1)
+    assert.isFalse(session.isOfOtherHistory("main", primary.position))
+  })
+
+  it("does not hold the primary for a session that forgets", () => {
+    const session = opened()
+    session.wrote("main", undefined, pg("5/0", 1), 0, byPosition)
+    session.settle("main", primary, 5000)
+    session.forget()
+    session.wrote("main", undefined, pg("8/0", 2), 0, byPosition)
+    assert.strictEqual(demand(session)._tag, "Position")
   })
 })
 
@@ -279,20 +294,5 @@ describe("a token for every Database", () => {
       { _tag: "Primary", reason: "window", until: 5000, since: 0 }
     )
     assert.strictEqual(demand(session, { now: 5000 })._tag, "None")
-  })
-})
-
-describe("a joint session", () => {
-  it("has seen what any of its members has, and all of them see what it writes", () => {
-    const [first, second] = [opened(), opened()]
-    first.wrote("main", undefined, pg("1/0"), 0, byPosition)
-    second.wrote("audit", undefined, pg("2/0"), 0, byPosition)
-    const both = joint([first, undefined, second, first])
-    assert.deepStrictEqual(Array.from(both.token.marks.keys()), ["main", "audit"])
-    both.wrote("main", undefined, pg("3/0"), 0, byPosition)
-    for (const session of [both, first, second]) {
-      assert.deepStrictEqual(demand(session), { _tag: "Position", position: pg("3/0"), since: 0 })
-    }
-    assert.isFalse(first.token.marks.has("audit"))
   })
 })

@@ -61,6 +61,15 @@ describe("a deadline", () => {
       assert.strictEqual(pool!.waiting, 0)
     }))
 
+  it.scoped("caps a stream on a reserved connection", () =>
+    Effect.gen(function*() {
+      const { sql } = yield* fakeRouter({ primary: never })
+      const connection = yield* sql.reserve
+      const within = RoutedSqlClient.withDeadline("2 seconds")
+      const exit = yield* after("2 seconds", within(Stream.runDrain(connection.executeStream("SLOW", [], undefined))))
+      assert.include(String(exit), "DeadlineExceeded")
+    }))
+
   it.scoped("is for all statements of the effect together", () =>
     Effect.gen(function*() {
       const { log, sql } = yield* fakeRouter({

@@ -10,7 +10,6 @@ import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
 import { createServer } from "node:net"
-import type { AddressInfo } from "node:net"
 import * as os from "node:os"
 import * as path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
@@ -19,6 +18,7 @@ import * as binaries from "../../scripts/binaries.mjs"
 
 const host = "127.0.0.1"
 const patienceMillis = 30_000
+const connectMillis = 10_000
 
 interface Account {
   readonly uid?: number
@@ -36,12 +36,26 @@ const accountFor = (...preferred: ReadonlyArray<string>): Account => {
 /** `setpriv` asks the kernel to end a server with this process, even when this process is killed outright. */
 const setpriv = binaries.which("setpriv")
 
+const isFree = async (port: number): Promise<boolean> => {
+  const server = createServer().listen(port, host)
+  try {
+    await once(server, "listening")
+    return true
+  } catch {
+    return false
+  } finally {
+    await new Promise((resolve) => server.close(resolve))
+  }
+}
+
+/** Below those that outgoing connections take: one of them would keep a server from starting again on its port. */
 const freePorts = async (count: number): Promise<ReadonlyArray<number>> => {
-  const servers = Array.from({ length: count }, () => createServer().listen(0, host))
-  await Promise.all(servers.map((server) => once(server, "listening")))
-  const ports = servers.map((server) => (server.address() as AddressInfo).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
+  const ports = new Set<number>()
+  while (ports.size < count) {
+    const port = 16_384 + Math.floor(Math.random() * 16_384)
+    if (await isFree(port)) ports.add(port)
+  }
+  return Array.from(ports)
 }
 
 const childrenOf = (pid: number): ReadonlyArray<number> => {
@@ -203,7 +217,7 @@ const queryPostgres = (port: number) => async (sql: string): Promise<ReadonlyArr
     port,
     user: "postgres",
     database: "postgres",
-    connectionTimeoutMillis: 2000
+    connectionTimeoutMillis: connectMillis
   })
   client.on("error", () => {})
   try {
@@ -291,7 +305,7 @@ export const caughtUp = (primary: TestServer, replicas: ReadonlyArray<TestServer
   })
 
 const queryMariadb = (port: number) => async (sql: string): Promise<ReadonlyArray<any>> => {
-  const connection = await mysql.createConnection({ host, port, user: "root", connectTimeout: 2000 })
+  const connection = await mysql.createConnection({ host, port, user: "root", connectTimeout: connectMillis })
   connection.on("error", () => {})
   try {
     const [rows] = await connection.query(sql)
@@ -325,6 +339,22 @@ export const gtidReached = (primary: TestServer, replica: TestServer): Effect.Ef
       { waited: number }
     ]
     if (waited !== 0) throw new Error(`${replica.name} is behind ${position}`)
+  })
+
+/** Makes a MariaDB server that does not run a replica of a primary that does, from a copy of it, for which that is restarted. */
+export const rejoinMariadb = (server: TestServer, primary: TestServer): Effect.Effect<void> =>
+  Effect.gen(function*() {
+    yield* primary.end("SIGTERM")
+    fs.rmSync(server.folder, { recursive: true, force: true })
+    run("cp", ["-a", primary.folder, server.folder], accountFor("mysql", "nobody"))
+    // What it knows as a replica is written in files that are named after the server.
+    for (const file of fs.readdirSync(server.folder)) {
+      if (/relay|master\.info/.test(file)) fs.rmSync(path.join(server.folder, file))
+    }
+    yield* Effect.forEach([primary, server], ({ start }) => start, { concurrency: "unbounded" })
+    yield* Effect.promise(() => server.query("SET GLOBAL read_only = 1, gtid_slave_pos = @@gtid_binlog_pos"))
+    yield* replicate(server, primary)
+    yield* gtidReached(primary, server)
   })
 
 /** A MariaDB primary with a replica that is `read_only`; the user `app` may not write where that is set. */

@@ -5,8 +5,9 @@ import { Context, Duration, Effect, Exit, Fiber, Layer, Redacted, Schedule, Stre
 import * as ReplicaStrategy from "effect-sql-router/ReplicaStrategy"
 import type { RouterOptions } from "effect-sql-router/RoutedSqlClient"
 import * as RoutedSqlClient from "effect-sql-router/RoutedSqlClient"
+import * as TcpProxy from "effect-sql-router/testing/TcpProxy"
 import * as pg from "pg"
-import { makeTcpProxy } from "../fixtures/tcpProxy.js"
+import { everythingIsRead } from "../fixtures/classifiers.js"
 import type { PostgresCluster } from "./cluster.js"
 import { caughtUp, makePostgres } from "./cluster.js"
 import { eventually, load, routedPg, tagOf, watchConnects } from "./support.js"
@@ -54,7 +55,7 @@ layer(Layer.scoped(Servers, makePostgres), { timeout: "60 seconds", excludeTestS
     it.scoped("with all replicas down reads use their share of the primary's pool, and go back by themselves", () =>
       Effect.gen(function*() {
         const { primary, replica1, replica2 } = yield* allUp
-        const proxy = yield* makeTcpProxy(primary)
+        const proxy = yield* TcpProxy.make(primary)
         const { count, sql } = yield* routedPg({ primary: proxy, replicas: { replica1, replica2 } }, {
           pool: { max: 4, acquireTimeout: "300 millis" },
           health: { cooldown: Schedule.spaced("300 millis") }
@@ -63,7 +64,7 @@ layer(Layer.scoped(Servers, makePostgres), { timeout: "60 seconds", excludeTestS
         const first = yield* serverOf(sql)
         assert.strictEqual(first, String(primary.port))
         yield* eventually("none is left", () => count("ReplicasExhausted") === 1)
-        proxy.delayMillis = 100
+        yield* proxy.configure({ delay: "100 millis" })
         const readers = yield* load(12, serverOf(sql))
         let most = 0
         const watch = Effect.repeat(
@@ -82,7 +83,7 @@ layer(Layer.scoped(Servers, makePostgres), { timeout: "60 seconds", excludeTestS
         assert.isAbove(readers.errors.length, 0)
         assert.deepStrictEqual([...new Set(readers.errors.map(tagOf))], ["ReplicasUnavailable"])
         assert.isAbove(readers.done.get(String(primary.port))!, 0)
-        proxy.delayMillis = 0
+        yield* proxy.recover
         yield* Effect.all([replica1.start, replica2.start], { concurrency: 2 })
         yield* eventually(
           "both are back",
@@ -95,8 +96,8 @@ layer(Layer.scoped(Servers, makePostgres), { timeout: "60 seconds", excludeTestS
     it.scoped("streams and read-only transactions have their places among the reads that the primary takes", () =>
       Effect.gen(function*() {
         const { primary, replica1, replica2 } = yield* allUp
-        const [one, two] = [yield* makeTcpProxy(replica1), yield* makeTcpProxy(replica2)]
-        one.welcome = two.welcome = "reset"
+        const [one, two] = [yield* TcpProxy.make(replica1), yield* TcpProxy.make(replica2)]
+        yield* Effect.all([one, two].map((proxy) => proxy.configure({ connect: "reset" })))
         const { sql } = yield* routedPg({ primary, replicas: { replica1: one, replica2: two } }, {
           pool: { max: 4, acquireTimeout: "300 millis" }
         })
@@ -119,8 +120,8 @@ layer(Layer.scoped(Servers, makePostgres), { timeout: "60 seconds", excludeTestS
     it.scoped("a read that is tried again on the primary, in the place of replicas, has its place there already", () =>
       Effect.gen(function*() {
         const { primary, replica1, replica2 } = yield* allUp
-        const [one, two] = [yield* makeTcpProxy(replica1), yield* makeTcpProxy(replica2)]
-        one.welcome = two.welcome = "reset"
+        const [one, two] = [yield* TcpProxy.make(replica1), yield* TcpProxy.make(replica2)]
+        yield* Effect.all([one, two].map((proxy) => proxy.configure({ connect: "reset" })))
         const { sql } = yield* routedPg({ primary, replicas: { replica1: one, replica2: two } }, {
           pool: { max: 2, acquireTimeout: "500 millis" }
         })
@@ -133,8 +134,8 @@ layer(Layer.scoped(Servers, makePostgres), { timeout: "60 seconds", excludeTestS
     it.scoped("with all replicas down and `whenNoneLeft: fail` reads fail, writes do not", () =>
       Effect.gen(function*() {
         const { primary, replica1, replica2 } = yield* allUp
-        const [one, two] = [yield* makeTcpProxy(replica1), yield* makeTcpProxy(replica2)]
-        one.welcome = two.welcome = "reset"
+        const [one, two] = [yield* TcpProxy.make(replica1), yield* TcpProxy.make(replica2)]
+        yield* Effect.all([one, two].map((proxy) => proxy.configure({ connect: "reset" })))
         const { count, sql } = yield* routedPg({ primary, replicas: { replica1: one, replica2: two } }, {
           health: { whenNoneLeft: "fail", cooldown: Schedule.spaced("300 millis") }
         })
@@ -142,7 +143,7 @@ layer(Layer.scoped(Servers, makePostgres), { timeout: "60 seconds", excludeTestS
         // The first one finds out.
         assert.deepStrictEqual(errors.map(tagOf), ["EndpointUnavailable", ...Array(3).fill("ReplicasUnavailable")])
         yield* RoutedSqlClient.withPrimary(serverOf(sql))
-        one.welcome = two.welcome = "join"
+        yield* Effect.all([one.recover, two.recover])
         yield* eventually("one is back", () => count("ReplicasRestored") > 0)
         yield* serverOf(sql)
       }))
@@ -150,14 +151,14 @@ layer(Layer.scoped(Servers, makePostgres), { timeout: "60 seconds", excludeTestS
     it.scoped("with all replicas out of service and `whenNoneLeft: panic` they are tried all the same", () =>
       Effect.gen(function*() {
         const { primary, replica1, replica2 } = yield* allUp
-        const [one, two] = [yield* makeTcpProxy(replica1), yield* makeTcpProxy(replica2)]
-        one.welcome = two.welcome = "reset"
+        const [one, two] = [yield* TcpProxy.make(replica1), yield* TcpProxy.make(replica2)]
+        yield* Effect.all([one, two].map((proxy) => proxy.configure({ connect: "reset" })))
         const { count, sql } = yield* routedPg({ primary, replicas: { replica1: one, replica2: two } }, {
           health: { whenNoneLeft: "panic", cooldown: Schedule.spaced("10 seconds") }
         })
         assert.strictEqual(tagOf(yield* Effect.flip(serverOf(sql))), "EndpointUnavailable")
         yield* eventually("none is left", () => count("ReplicasExhausted") === 1)
-        two.welcome = "join"
+        yield* two.recover
         yield* Effect.sleep("250 millis")
         const by = yield* Effect.all(Array.from({ length: 8 }, () => serverOf(sql)))
         assert.deepStrictEqual([...new Set(by)], [String(replica2.port)])
@@ -189,6 +190,41 @@ layer(Layer.scoped(Servers, makePostgres), { timeout: "60 seconds", excludeTestS
         yield* write
         yield* readers.stop
         assert.deepStrictEqual(readers.errors.map(tagOf), [])
+      }))
+
+    it.scoped("a backend of the primary that is killed fails what is on its way, once; writes wait, and reads go on", () =>
+      Effect.gen(function*() {
+        const { primary, replica1, replica2 } = yield* allUp
+        const { sql } = yield* routedPg({ primary, replicas: { replica1, replica2 } }, {
+          health: { awaitPrimary: "10 seconds" }
+        })
+        const readers = yield* load(8, serverOf(sql), 2)
+        yield* sql`CREATE TABLE IF NOT EXISTS crashed (id int)`
+        let last = 0
+        const write = Effect.suspend(() => {
+          const id = ++last
+          return Effect.as(sql`INSERT INTO crashed VALUES (${id})`, String(id))
+        })
+        const writers = yield* load(8, write, 2)
+        yield* eventually("writes go on", () => writers.done.size > 50)
+        const connects = yield* watchConnects(primary.port)
+        const [backend] = yield* Effect.promise(() =>
+          primary.query("SELECT pid FROM pg_stat_activity WHERE usename = 'app' AND query LIKE 'INSERT%' LIMIT 1")
+        )
+        // The server then ends all others as well, and recovers as after a crash.
+        process.kill(backend.pid, "SIGKILL")
+        yield* eventually("some writes fail", () => writers.errors.length > 0)
+        const { size } = writers.done
+        yield* eventually("writes go on again", () => writers.done.size > size + 50)
+        yield* Effect.all([writers.stop, readers.stop])
+        assert.isAtMost(writers.errors.length, 8)
+        assert.deepStrictEqual([...new Set(writers.errors.map(tagOf))], ["OutcomeUnknown"])
+        assert.deepStrictEqual(readers.errors.map(tagOf), [])
+        assert.isAtMost(connects.most, 3)
+        const rows = yield* RoutedSqlClient.withPrimary(sql<{ id: number }>`SELECT id FROM crashed`)
+        const written = rows.map(({ id }) => String(id))
+        assert.strictEqual(new Set(written).size, written.length)
+        assert.deepStrictEqual(Array.from(writers.done.keys()).filter((id) => !written.includes(id)), [])
       }))
 
     it.scoped("with `awaitPrimary` writes wait for the primary, and each runs once", () =>
@@ -247,6 +283,67 @@ layer(Layer.scoped(Servers, makePostgres), { timeout: "60 seconds", excludeTestS
         assert.strictEqual(yield* serverOf(sql), String(replica1.port))
       }))
 
+    it.scoped("a standby that gives up reads for its replay all the time stays in service, and fails none of them", () =>
+      Effect.gen(function*() {
+        const { primary, replica1, replica2 } = yield* allUp
+        yield* Effect.promise(() =>
+          primary.query(
+            "CREATE TABLE IF NOT EXISTS stormy AS SELECT generate_series(1, 1000) AS id; GRANT SELECT ON stormy TO app"
+          )
+        )
+        yield* caughtUp(primary, [replica1, replica2])
+        const { count, events, sql } = yield* routedPg({ primary, replicas: { replica1, replica2 } }, {
+          strategy: ReplicaStrategy.failover,
+          retry: { budget: { perSecond: 100 } }
+        })
+        yield* Effect.acquireRelease(
+          Effect.promise(() => replica2.query("SELECT pg_wal_replay_pause()")),
+          () => Effect.promise(() => replica2.query("SELECT pg_wal_replay_resume()").catch(() => []))
+        )
+        const readers = yield* load(
+          6,
+          Effect.as(sql`SELECT pg_sleep(0.25), count(*) FROM (SELECT id FROM stormy LIMIT 1) AS one`, "read")
+        )
+        const storm = Effect.promise(() =>
+          primary.query("UPDATE stormy SET id = id + 1; DELETE FROM stormy WHERE id % 50 = 0").then(() =>
+            primary.query("VACUUM stormy")
+          )
+        )
+        yield* Effect.repeat(storm, {
+          schedule: Schedule.spaced("100 millis"),
+          until: () => count("StatementRetried") >= 10
+        })
+        yield* readers.stop
+        assert.deepStrictEqual(readers.errors.map(tagOf), [])
+        const codes = events.flatMap((event) =>
+          event._tag === "StatementRetried" ? [(event.error.cause as { code: string }).code] : []
+        )
+        assert.deepStrictEqual([...new Set(codes)], ["40001"])
+        assert.strictEqual(count("BreakerOpened"), 0)
+        assert.strictEqual(yield* serverOf(sql), String(replica1.port))
+      }))
+
+    it.scoped("a write that was taken for a read is refused by the standby, made once by the primary, and told of", () =>
+      Effect.gen(function*() {
+        const { primary, replica1, replica2 } = yield* allUp
+        yield* Effect.promise(() =>
+          primary.query("CREATE TABLE IF NOT EXISTS misread (id int); GRANT ALL ON misread TO app")
+        )
+        yield* caughtUp(primary, [replica1, replica2])
+        const { count, events, sql } = yield* routedPg({ primary, replicas: { replica1, replica2 } }, {
+          classifier: everythingIsRead
+        })
+        yield* Effect.forEach([1, 2, 3], (id) => sql`INSERT INTO misread VALUES (${id})`)
+        const rows = yield* Effect.promise(() => primary.query("SELECT id FROM misread ORDER BY id"))
+        assert.deepStrictEqual(rows.map(({ id }) => id), [1, 2, 3])
+        yield* eventually("all are told of", () => count("StatementRetried") === 3)
+        const told = events.flatMap((event) =>
+          event._tag === "StatementRetried" ? [`${event.to} ${(event.error.cause as { code: string }).code}`] : []
+        )
+        assert.deepStrictEqual(told, Array(3).fill("primary 25006"))
+        assert.strictEqual(count("BreakerOpened"), 0)
+      }))
+
     it.scoped("a replica that takes no more connections is left alone for 5 seconds at most", () =>
       Effect.gen(function*() {
         const { primary, replica1, replica2 } = yield* allUp
@@ -287,6 +384,21 @@ layer(Layer.scoped(Servers, makePostgres), { timeout: "60 seconds", excludeTestS
         const opened = events.find((event) => event._tag === "BreakerOpened")!
         assert.deepInclude(opened, { endpoint: "replica1", evidence: "hard" })
         assert.strictEqual(Duration.toSeconds(opened.cooldown), 30)
+      }))
+
+    it.scoped("a replica that cannot speak TLS, where it must, gets no reads, and is told of", () =>
+      Effect.gen(function*() {
+        const { primary, replica1, replica2 } = yield* allUp
+        const { sql } = yield* routedPg({
+          primary,
+          replicas: { replica1: { port: replica1.port, ssl: true }, replica2 }
+        })
+        const by = yield* Effect.forEach(Array.from({ length: 20 }), () => serverOf(sql), { concurrency: 4 })
+        assert.deepStrictEqual([...new Set(by)], [String(replica2.port)])
+        const recent = yield* sql.recentEvents
+        const opened = recent.flatMap(({ event }) => event._tag === "BreakerOpened" ? [event] : [])
+        assert.deepStrictEqual(opened.map(({ endpoint }) => endpoint), ["replica1"])
+        assert.include(opened[0]!.error.message, "does not support SSL")
       }))
 
     it.scoped("a password that no server accepts is told at once, to reads and writes", () =>

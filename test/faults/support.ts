@@ -11,12 +11,20 @@ import * as Net from "node:net"
 
 /** What a router connects to: a server, or a proxy before one. */
 export interface Address {
+  readonly host?: string
   readonly port: number
 }
 
 export interface Endpoints {
   readonly primary: Address
-  readonly replicas: { readonly [name: string]: Address & { readonly username?: string; readonly password?: string } }
+  readonly replicas: {
+    readonly [name: string]: Address & {
+      readonly username?: string
+      readonly password?: string
+      /** Of PostgreSQL. */
+      readonly ssl?: boolean
+    }
+  }
 }
 
 export interface Routed<Client> {
@@ -29,7 +37,8 @@ export interface Routed<Client> {
   readonly excluded: Effect.Effect<ReadonlyArray<string>>
 }
 
-const heard = <Client extends RoutedSqlClient>(sql: Client): Effect.Effect<Routed<Client>, never, Scope.Scope> =>
+/** Hears what happens in a router from now on. */
+export const heard = <Client extends RoutedSqlClient>(sql: Client): Effect.Effect<Routed<Client>, never, Scope.Scope> =>
   Effect.gen(function*() {
     const events: Array<RoutingEvent> = []
     yield* Effect.forkScoped(
@@ -53,7 +62,7 @@ const heard = <Client extends RoutedSqlClient>(sql: Client): Effect.Effect<Route
     }
   })
 
-const configured = ({ port }: Address) => ({ host: "127.0.0.1", port })
+const configured = ({ host = "127.0.0.1", port }: Address) => ({ host, port })
 
 export const routedPg = (
   { primary, replicas }: Endpoints,
@@ -65,10 +74,11 @@ export const routedPg = (
     ...options,
     primary: configured(primary),
     replicas: Object.fromEntries(
-      Object.entries(replicas).map(([name, { password, port, username }]) => [name, {
-        ...configured({ port }),
+      Object.entries(replicas).map(([name, { password, ssl, username, ...address }]) => [name, {
+        ...configured(address),
         ...(username === undefined ? {} : { username }),
-        ...(password === undefined ? {} : { password: Redacted.make(password) })
+        ...(password === undefined ? {} : { password: Redacted.make(password) }),
+        ...(ssl === undefined ? {} : { ssl })
       }])
     )
   }).pipe(Effect.flatMap(heard), Effect.provide(Reactivity.layer))
@@ -82,7 +92,12 @@ export const routedMysql = (
     database: "test",
     ...options,
     primary: configured(primary),
-    replicas: Object.fromEntries(Object.entries(replicas).map(([name, address]) => [name, configured(address)]))
+    replicas: Object.fromEntries(
+      Object.entries(replicas).map(([name, { username, ...address }]) => [name, {
+        ...configured(address),
+        ...(username === undefined ? {} : { username })
+      }])
+    )
   }).pipe(Effect.flatMap(heard), Effect.provide(Reactivity.layer))
 
 /** Which of the package's errors an error is, or what the driver says. */

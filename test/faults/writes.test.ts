@@ -6,8 +6,7 @@ import { Effect, Random } from "effect"
 import type { Scope } from "effect"
 import type { RoutedSqlClient as Router } from "effect-sql-router/RoutedSqlClient"
 import * as RoutedSqlClient from "effect-sql-router/RoutedSqlClient"
-import type { TcpProxy } from "../fixtures/tcpProxy.js"
-import { makeTcpProxy } from "../fixtures/tcpProxy.js"
+import * as TcpProxy from "effect-sql-router/testing/TcpProxy"
 import type { Cluster } from "../servers/index.js"
 import { freshDatabase } from "../servers/index.js"
 import type { Routed } from "./support.js"
@@ -15,21 +14,23 @@ import { routedMysql, routedPg, tagOf } from "./support.js"
 
 /** Resets the connection of one in `oneIn` messages, before or after the server has got it. */
 const cutAtRandom = (
-  proxy: TcpProxy,
-  isInsert: (data: Buffer) => boolean,
+  proxy: TcpProxy.TcpProxy,
+  isInsert: (message: TcpProxy.Message) => boolean,
   oneIn: number
-): Effect.Effect<{ cuts: number }> =>
+): Effect.Effect<{ cuts: number }, TcpProxy.TcpProxyError> =>
   Effect.gen(function*() {
     const seen = { cuts: 0 }
     let seed = yield* Random.nextIntBetween(1, 2 ** 31 - 1)
-    proxy.fate = (data) => {
-      if (!isInsert(data)) return "pass"
-      // Lehmer's generator.
-      seed = seed * 48_271 % (2 ** 31 - 1)
-      if (seed % oneIn !== 0) return "pass"
-      seen.cuts++
-      return Math.floor(seed / oneIn) % 2 === 0 ? "cutBefore" : "cutAfter"
-    }
+    yield* proxy.configure({
+      request: (message) => {
+        if (!isInsert(message)) return "pass"
+        // Lehmer's generator.
+        seed = seed * 48_271 % (2 ** 31 - 1)
+        if (seed % oneIn !== 0) return "pass"
+        seen.cuts++
+        return Math.floor(seed / oneIn) % 2 === 0 ? "cutBefore" : "cutAfter"
+      }
+    })
     return seen
   })
 
@@ -74,16 +75,16 @@ const engines: ReadonlyArray<{
   readonly kind: "postgres" | "mariadb"
   readonly writes: number
   /** Whether a message runs a statement with parameters. */
-  readonly isInsert: (data: Buffer) => boolean
+  readonly isInsert: (message: TcpProxy.Message) => boolean
   readonly router: (
     cluster: Cluster,
-    proxy: TcpProxy
+    proxy: TcpProxy.TcpProxy
   ) => Effect.Effect<Routed<Router>, SqlError, Scope.Scope>
 }> = [
   {
     kind: "postgres",
     writes: 10_000,
-    isInsert: (data) => data.includes("INSERT"),
+    isInsert: ({ text }) => text.includes("INSERT"),
     router: ({ database, user }, primary) =>
       routedPg({ primary, replicas: {} }, { username: user, database } as RoutedSqlClient.RouterOptions)
   },
@@ -91,7 +92,7 @@ const engines: ReadonlyArray<{
     kind: "mariadb",
     writes: 3000,
     // COM_STMT_EXECUTE
-    isInsert: (data) => data[4] === 0x17,
+    isInsert: ({ bytes }) => bytes[4] === 0x17,
     router: ({ database, user }, primary) =>
       routedMysql({ primary, replicas: {} }, { username: user, database } as RoutedSqlClient.RouterOptions)
   }
@@ -100,7 +101,7 @@ const engines: ReadonlyArray<{
 for (const { isInsert, kind, router, writes } of engines) {
   const withProxy = Effect.gen(function*() {
     const cluster = yield* freshDatabase(kind)
-    const proxy = yield* makeTcpProxy(cluster.primary)
+    const proxy = yield* TcpProxy.make(cluster.primary)
     const routed = yield* router(cluster, proxy)
     return { proxy, ...routed }
   })
@@ -115,12 +116,16 @@ for (const { isInsert, kind, router, writes } of engines) {
         const seen = yield* cutAtRandom(proxy, isInsert, 100)
         const { acknowledged, others, unknown } = yield* insertAll(writes, (id) =>
           sql`INSERT INTO written VALUES (${id})`)
-        proxy.fate = () =>
-          "pass"
+        yield* proxy.recover
         const rows = yield* found(sql)
         assert.isAbove(seen.cuts, writes / 200)
         assert.isAbove(unknown.size, 0)
-        assert.deepStrictEqual(Array.from(acknowledged).filter((id) => rows.get(id) !== 1), [])
+        assert.deepStrictEqual(
+          Array.from(acknowledged).filter((id) =>
+            rows.get(id) !== 1
+          ),
+          []
+        )
         assert.deepStrictEqual(Array.from(rows).filter(([, times]) => times !== 1), [])
         assert.deepStrictEqual(Array.from(rows.keys()).filter((id) => !acknowledged.has(id) && !unknown.has(id)), [])
         assert.deepStrictEqual(others, [])
@@ -135,8 +140,7 @@ for (const { isInsert, kind, router, writes } of engines) {
       const seen = yield* cutAtRandom(proxy, isInsert, 50)
       const { acknowledged } = yield* insertAll(1000, (id) =>
         RoutedSqlClient.idempotent(sql`INSERT INTO written VALUES (${id})`))
-      proxy.fate = () =>
-        "pass"
+      yield* proxy.recover
       const rows = yield* found(sql)
       assert.isAbove(seen.cuts, 5)
       assert.strictEqual(acknowledged.size, 1000)

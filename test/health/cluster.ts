@@ -71,6 +71,8 @@ export interface Cluster {
   readonly succeed: (name: string) => Effect.Effect<void>
   readonly refusal: Effect.Effect<SqlError | undefined>
   inFlight: () => number
+  /** How often the planner was told that something is different. */
+  readonly changes: () => number
 }
 
 /** One after the other: `TestClock` wakes fibers that then need a moment of their own. */
@@ -99,6 +101,7 @@ export const cluster = (
     const evictions: Array<string> = []
     let running = 0
     let most = 0
+    let changes = 0
     const status: HealthOptions["status"] = (name) =>
       Effect.acquireUseRelease(
         Effect.sync(() => {
@@ -123,7 +126,7 @@ export const cluster = (
       status,
       disposition: faultOf,
       publish: (event) => void events.push(event),
-      onChange: () => {},
+      onChange: () => void changes++,
       onRoleChange: (name, role) => void evictions.push(`${name} is ${role}`),
       onOpen: (name) => void evictions.push(`${name} opened`)
     })
@@ -139,6 +142,7 @@ export const cluster = (
         Effect.map(Clock.currentTimeNanos, (now) => health.failure(name, dispositions[what], fault(what), now)),
       succeed: (name) => Effect.map(Clock.currentTimeNanos, (now) => health.success(name, now)),
       refusal: Effect.map(Clock.currentTimeNanos, (now) => health.refuseWrite(now)),
-      inFlight: () => most
+      inFlight: () => most,
+      changes: () => changes
     }
   })

@@ -148,6 +148,24 @@ describe("a failover", () => {
       assert.strictEqual(health.primary, "replica1")
     }))
 
+  it.scoped("is followed at the probe interval after failoverTimeout, though all breakers are open", () =>
+    Effect.gen(function*() {
+      const { fail, health, servers } = yield* cluster(roles, {
+        cooldown: Schedule.spaced("1 hour"),
+        failoverTimeout: "2 seconds"
+      })
+      servers.primary!.state = "replica"
+      yield* refresh(health)
+      for (const [name, server] of Object.entries(servers)) {
+        server.state = "refused"
+        yield* fail(name, "refused")
+      }
+      yield* advance(60_000)
+      servers.replica1!.state = "primary"
+      yield* advance(5200)
+      assert.strictEqual(health.primary, "replica1")
+    }))
+
   it.scoped("refuses writes with NoPrimary until somebody takes them", () =>
     Effect.gen(function*() {
       const { health, refusal, servers, tags } = yield* cluster(roles)

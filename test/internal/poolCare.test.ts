@@ -264,70 +264,31 @@ describe("a connection that comes back in a transaction", () => {
     }))
 })
 
-describe("a deadline", () => {
-  const inMillis = (millis: number) =>
-    Effect.clockWith((clock) => Effect.sync(() => clock.unsafeCurrentTimeNanos() + BigInt(millis) * 1_000_000n))
-
-  it.scoped("ends the wait before acquireTimeout does", () =>
+describe("an eviction", () => {
+  it.scoped("takes what is being opened too: who waits gets one that was opened after it", () =>
     Effect.gen(function*() {
-      const { pool } = yield* fakePool({ max: 1 })
-      yield* acquire(pool)
-      const borrower = yield* Effect.fork(Effect.flip(acquire(pool, yield* inMillis(200))))
-      yield* TestClock.adjust("199 millis")
+      const { open, pool } = yield* fakePool({ max: 1 }, { connect: Effect.sleep("1 seconds") })
+      const borrower = yield* Effect.fork(acquire(pool))
+      yield* TestClock.adjust("500 millis")
+      pool.evict()
+      yield* TestClock.adjust("500 millis")
       assert.isNull(borrower.unsafePoll())
-      yield* TestClock.adjust("1 millis")
-      const error = routingError(yield* Fiber.join(borrower))
-      assert.isTrue(error._tag === "AcquireTimeout" && error.reason === "deadline")
-      assert.strictEqual(
-        error.message,
-        "No connection to endpoint primary of database \"main\" became free before the deadline, within 200ms "
-          + "(1 of 1 connections in use, 0 waiting)."
-      )
-      assert.strictEqual(pool.stats.timeouts, 1)
-    }))
-
-  it.scoped("later than acquireTimeout changes nothing", () =>
-    Effect.gen(function*() {
-      const { pool } = yield* fakePool({ max: 1, acquireTimeout: seconds(5) })
-      yield* acquire(pool)
-      const borrower = yield* Effect.fork(Effect.flip(acquire(pool, yield* inMillis(6000))))
-      yield* TestClock.adjust("1 millis")
-      yield* TestClock.adjust("5 seconds")
-      const error = routingError(yield* Fiber.join(borrower))
-      assert.isTrue(error._tag === "AcquireTimeout" && error.reason === "timeout")
-    }))
-
-  it.scoped("is each borrower's own, in whatever order they came", () =>
-    Effect.gen(function*() {
-      const { pool } = yield* fakePool({ max: 1, acquireTimeout: seconds(5) })
-      yield* acquire(pool)
-      const expired: Array<string> = []
-      for (const millis of [300, 100, 7000, 200]) {
-        const borrower = acquire(pool, yield* inMillis(millis))
-        yield* Effect.fork(Effect.catchAll(borrower, () => Effect.sync(() => expired.push(`${millis}`))))
-        yield* Effect.yieldNow()
-      }
-      yield* TestClock.adjust("100 millis")
-      assert.deepStrictEqual(expired, ["100"])
-      yield* TestClock.adjust("100 millis")
-      assert.deepStrictEqual(expired, ["100", "200"])
-      yield* TestClock.adjust("100 millis")
-      assert.deepStrictEqual(expired, ["100", "200", "300"])
-      yield* TestClock.adjust("4699 millis")
-      assert.deepStrictEqual(expired.length, 3)
-      yield* TestClock.adjust("1 millis")
-      assert.deepStrictEqual(expired, ["100", "200", "300", "7000"])
-    }))
-
-  it.scoped("that has passed fails at once, unless a connection is idle", () =>
-    Effect.gen(function*() {
-      const { pool } = yield* fakePool({ max: 1 })
       yield* TestClock.adjust("1 seconds")
+      assert.strictEqual(numberOf(yield* Fiber.join(borrower)), 2)
+      assert.deepStrictEqual(open.map(({ number }) => number), [2])
+    }))
+
+  it.scoped("takes what is being checked too, when that is over", () =>
+    Effect.gen(function*() {
+      const ping = () => Effect.sleep("500 millis")
+      const { open, pool } = yield* fakePool({ healthCheckInterval: seconds(30) }, { ping })
       yield* filled(pool, 1)
-      const slot = yield* acquire(pool, 1n)
-      const error = routingError(yield* Effect.flip(acquire(pool, 1n)))
-      assert.isTrue(error._tag === "AcquireTimeout" && error.reason === "deadline")
-      yield* release(pool, slot)
+      yield* TestClock.adjust("30 seconds")
+      assert.strictEqual(pool.stats.active, 1)
+      pool.evict()
+      yield* TestClock.adjust("500 millis")
+      assert.strictEqual(pool.stats.closed.evicted, 1)
+      assert.deepStrictEqual(open, [])
     }))
 })
 
@@ -404,7 +365,7 @@ describe("leakWarning", () => {
       yield* Effect.gen(function*() {
         const { pool } = yield* fakePool({ leakWarning: seconds(30) })
         const span = yield* Effect.makeSpan("import customers")
-        const slot = yield* acquire(pool, undefined, span)
+        const slot = yield* acquire(pool, span)
         yield* TestClock.adjust("29999 millis")
         assert.deepStrictEqual(messages, [])
         yield* TestClock.adjust("1 millis")

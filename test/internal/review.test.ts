@@ -1,13 +1,17 @@
 /** What went wrong once where a statement, its server and what is told of it meet. */
 import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
+import * as ReplicaStrategy from "effect-sql-router/ReplicaStrategy"
+import * as ReplicationPosition from "effect-sql-router/ReplicationPosition"
 import * as RouteDecision from "effect-sql-router/RouteDecision"
 import * as RoutedSqlClient from "effect-sql-router/RoutedSqlClient"
+import * as RoutingError from "effect-sql-router/RoutingError"
 import type { RoutingEvent } from "effect-sql-router/RoutingEvent"
 import * as RoutingRules from "effect-sql-router/RoutingRules"
 import * as Target from "effect-sql-router/Target"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
@@ -164,6 +168,31 @@ describe("what is told of a statement", () => {
       const retried = heard.find((event) => event._tag === "StatementRetried")
       assert.deepInclude(retried, { attempt: 2, error: lost })
     }))
+
+  it.scoped("of a stream that begins again is that it went elsewhere", () =>
+    Effect.gen(function*() {
+      const execute = (name: string) => () => name === "replica1" ? Effect.fail(lost) : Effect.succeed([])
+      const { log, sql } = yield* router({
+        replicas: {
+          replica1: { execute: execute("replica1") },
+          replica2: { execute: execute("replica2") },
+          replica3: { execute: execute("replica3") }
+        },
+        // Left to itself it would choose the one that failed again.
+        strategy: ReplicaStrategy.random
+      })
+      for (let round = 0; round < 10; round++) {
+        const fiber = yield* Effect.fork(Stream.runDrain(sql`SELECT 1`.stream))
+        // Whoever closes one connection after the other is connected to with delays.
+        yield* advance(10_000)
+        yield* Fiber.join(fiber)
+      }
+      const servers = log.map((line) => line.replace(/#.*/, ""))
+      for (const [index, server] of servers.entries()) {
+        if (server === "replica1") assert.notStrictEqual(servers[index + 1], "replica1")
+      }
+      assert.include(servers, "replica1")
+    }))
 })
 
 describe("shadow mode", () => {
@@ -228,6 +257,56 @@ describe("a mirrored read", () => {
       yield* sql`SELECT 1`
       yield* Deferred.await(sent)
       yield* Effect.timeout(Effect.disconnect(Scope.close(scope, Exit.void)), "1 second")
+    }))
+})
+
+describe("mirrored reads", () => {
+  it.scoped("that never end make way for others after 30 seconds", () =>
+    Effect.gen(function*() {
+      let sent = 0
+      const { sql } = yield* router({
+        databases: { other: { primary: { execute: () => Effect.zipRight(Effect.sync(() => sent++), Effect.never) } } },
+        pool: { max: 100 },
+        rules: mirrored
+      })
+      for (let i = 0; i < 17; i++) yield* sql`SELECT 1`
+      yield* advance(29_000)
+      assert.strictEqual(sent, 16)
+      yield* sql`SELECT 1`
+      yield* advance(1000)
+      assert.strictEqual(sent, 16)
+      yield* sql`SELECT 1`
+      yield* advance(1)
+      assert.strictEqual(sent, 17)
+    }))
+})
+
+describe("a read that was too late", () => {
+  it.scoped("is not waited for, though it is cancelled while it finds out whether it is fresh", () =>
+    Effect.gen(function*() {
+      const status = (role: "primary" | "replica", lsn: string) => () => ({
+        role,
+        position: Either.getOrThrow(ReplicationPosition.pgLsn("7/1", lsn)),
+        replication: role === "primary" ? "none" as const : "streaming" as const,
+        generation: ""
+      })
+      const { log, sql } = yield* router({
+        tellsPositions: true,
+        primary: { status: status("primary", "0/14") },
+        replicas: {
+          replica1: {
+            status: status("replica", "0/A"),
+            execute: () => Effect.as(Effect.uninterruptible(Effect.sleep("1 minute")), [])
+          }
+        },
+        consistency: {}
+      })
+      yield* sql`INSERT 1`
+      const late = yield* Effect.fork(RoutedSqlClient.withDeadline("1 second")(Effect.flip(sql`SELECT 1`)))
+      yield* advance(1000)
+      yield* advance(100)
+      assert.match(log.at(-1)!, /^replica1/)
+      assert.strictEqual(Option.getOrThrow(RoutingError.from(yield* Fiber.join(late)))._tag, "DeadlineExceeded")
     }))
 })
 

@@ -3,12 +3,12 @@ import * as MysqlClient from "@effect/sql-mysql2/MysqlClient"
 import { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import { Chunk, Deferred, Duration, Effect, Exit, Fiber, Option, Redacted, Schedule, Scope, Stream } from "effect"
-import * as Net from "node:net"
 import type { PhysicalConnection } from "../../src/Driver.js"
 import type { Access, Endpoint } from "../../src/Endpoint.js"
 import * as Driver from "../../src/internal/mysql/driver.js"
 import type { MysqlEndpointConfig } from "../../src/internal/mysql/settings.js"
 import { ConfigurationError, EndpointUnavailable, toSqlError, TransactionClosed } from "../../src/RoutingError.js"
+import * as TcpProxy from "../../src/testing/TcpProxy.js"
 import { caughtUp, mariadb } from "../servers/index.js"
 
 const cluster = mariadb()
@@ -229,13 +229,13 @@ describe("connecting", () => {
 
   it.scopedLive("can be interrupted, and leaves no socket behind", () =>
     Effect.gen(function*() {
-      const accepted = yield* Deferred.make<Net.Socket>()
-      const port = yield* silentServer((socket) => Deferred.unsafeDone(accepted, Exit.succeed(socket)))
-      const fiber = yield* Effect.fork(Effect.scoped(open("readWrite", { port })))
-      const socket = yield* Deferred.await(accepted)
+      const proxy = yield* TcpProxy.make(server)
+      yield* proxy.configure({ connect: "ignore" })
+      const fiber = yield* Effect.fork(Effect.scoped(open("readWrite", { port: proxy.port })))
+      yield* eventually(Effect.map(proxy.state, ({ open }) => open.length === 1))
       const [took] = yield* Effect.timed(Fiber.interrupt(fiber))
       assert.isBelow(Duration.toMillis(took), 100)
-      yield* eventually(Effect.sync(() => socket.destroyed || socket.readableEnded))
+      yield* eventually(Effect.map(proxy.state, ({ open }) => open.length === 0))
     }))
 
   it.scopedLive("refuses writes of a read-only connection at the server, even root's", () =>
@@ -257,47 +257,27 @@ describe("connecting", () => {
     Effect.gen(function*() {
       const lastWords = (exit: Exit.Exit<unknown, unknown>) =>
         Effect.gen(function*() {
-          const proxy = yield* makeProxy
+          const proxy = yield* TcpProxy.make(server)
+          let last = ""
+          yield* proxy.configure({
+            request: ({ bytes }) => {
+              last = Buffer.from(bytes).toString("hex")
+              return "pass"
+            }
+          })
           const scope = yield* Scope.make()
           const connection = yield* Scope.extend(open("readWrite", { port: proxy.port }), scope)
           yield* rows(connection, "SELECT 1")
           yield* Scope.close(scope, exit)
           assert.isFalse(connection.isUsable())
-          yield* eventually(Effect.sync(() => proxy.isClosed()))
-          return proxy.lastSent().toString("hex")
+          yield* eventually(Effect.map(proxy.state, ({ open }) => open.length === 0))
+          return last
         })
       const quit = "0100000001"
       assert.strictEqual(yield* lastWords(Exit.void), quit)
       assert.notStrictEqual(yield* lastWords(Exit.fail("broken")), quit)
     }))
 })
-
-/** Accepts connections and never says anything. */
-const silentServer = (onSocket: (socket: Net.Socket) => void) =>
-  Effect.acquireRelease(
-    Effect.async<{ readonly port: number; readonly server: Net.Server; readonly sockets: Set<Net.Socket> }>(
-      (resume) => {
-        const sockets = new Set<Net.Socket>()
-        const server = Net.createServer((socket) => {
-          sockets.add(socket)
-          socket.on("error", () => {})
-          socket.resume()
-          onSocket(socket)
-        })
-        server.listen(0, "127.0.0.1", () =>
-          resume(Effect.succeed({ port: (server.address() as Net.AddressInfo).port, server, sockets })))
-      }
-    ),
-    ({ server, sockets }) =>
-      Effect.sync(() => {
-        for (const socket of sockets) {
-          socket.destroy()
-        }
-        server.close()
-      })
-  ).pipe(Effect.map(({ port }) =>
-    port
-  ))
 
 describe("interrupting", () => {
   for (const way of ["execute", "executeUnprepared", "executeStream"] as const) {
@@ -389,11 +369,11 @@ describe("interrupting", () => {
 
   it.scopedLive("gives up on the kill after two seconds where the server does not answer", () =>
     Effect.gen(function*() {
-      const proxy = yield* makeProxy
+      const proxy = yield* TcpProxy.make(server)
       const connection = yield* open("readWrite", { port: proxy.port })
       const fiber = yield* Effect.fork(rows(connection, "SELECT SLEEP(3)"))
       yield* Effect.sleep("100 millis")
-      proxy.freeze()
+      yield* proxy.configure({ connect: "ignore", request: () => "swallow", answer: () => "swallow" })
       const [took] = yield* Effect.timed(Fiber.interrupt(fiber))
       assert.isAbove(Duration.toMillis(took), 1900)
       assert.isBelow(Duration.toMillis(took), 2500)
@@ -413,32 +393,6 @@ describe("interrupting", () => {
         })), { concurrency: 4 })
       assert.isTrue(outcomes.every(Exit.isSuccess))
     }))
-})
-
-/** Passes bytes on to the server until it is frozen; new connections are then accepted and never answered. */
-const makeProxy = Effect.gen(function*() {
-  let frozen = false
-  let closed = false
-  let lastSent = Buffer.alloc(0)
-  const port = yield* silentServer((client) => {
-    if (frozen) return
-    client.pause()
-    const upstream = Net.connect(server.port, server.host)
-    upstream.on("error", () => client.destroy())
-    client.on("close", () => {
-      closed = true
-      upstream.destroy()
-    })
-    client.on("data", (data) => {
-      lastSent = data
-      if (!frozen) upstream.write(data)
-    })
-    upstream.on("data", (data) => {
-      if (!frozen) client.write(data)
-    })
-    client.resume()
-  })
-  return { port, freeze: () => void (frozen = true), isClosed: () => closed, lastSent: () => lastSent }
 })
 
 describe("a lost connection", () => {
@@ -770,8 +724,9 @@ describe("dispositions of a real server", () => {
     Effect.gen(function*() {
       const [, refused] = yield* judged(opened({ port: 1 }))
       assert.deepInclude(refused, { blame: "endpoint", evidence: "hard", outcome: "notSent", readRetry: "elsewhere" })
-      const port = yield* silentServer((socket) => socket.end())
-      const [, hungUp] = yield* judged(opened({ port }))
+      const proxy = yield* TcpProxy.make(server)
+      yield* proxy.configure({ answer: () => "cutBefore" })
+      const [, hungUp] = yield* judged(opened({ port: proxy.port }))
       assert.deepInclude(hungUp, { blame: "endpoint", evidence: "soft", outcome: "notSent", readRetry: "elsewhere" })
     }))
 

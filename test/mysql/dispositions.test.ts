@@ -75,10 +75,11 @@ describe("while a statement runs", () => {
     ["role keep none unknown none", [1032, 1942, 1950].map((_) => server(_))],
     ["statement destroy none refused none", [server(1153)]],
     ["statement keep none refused none", [
-      ...[1044, 1045, 1046, 1049, 1054, 1064, 1142, 1146, 1227, 1295, 1305].map((_) => server(_)),
+      ...[1044, 1045, 1046, 1064, 1142, 1227, 1295].map((_) => server(_)),
       server(1047, "Unknown command"),
       server(1290, "The MariaDB server is running with the --secure-file-priv option")
     ]],
+    ["statement keep none refused primary", [1049, 1054, 1146, 1305].map((_) => server(_))],
     ["connection destroy soft unknown elsewhere", [
       fatal("Unexpected packet"),
       fatal("Can't add new command when connection is in closed state"),

@@ -64,6 +64,20 @@ describe("what a MariaDB server says of itself", () => {
       assert.match(ReplicationPosition.format(status.position!), /^0-1-\d+$/)
     }))
 
+  it.scopedLive("its history names who wrote what, and is a primary's alone", () =>
+    Effect.gen(function*() {
+      const { writer } = yield* table
+      const { position, written } = (yield* driver.history!(writer))!
+      const { sequence, server } = (position as ReplicationPosition.MariaGtid).domains.get(0)!
+      assert.isAtLeast(Number(written!.get(0)!.get(server)), Number(sequence))
+      const admin = yield* open(replica, "readWrite")
+      yield* Effect.acquireRelease(
+        text(admin, "SET GLOBAL read_only = 1"),
+        () => Effect.orDie(text(admin, "SET GLOBAL read_only = 0"))
+      )
+      assert.isUndefined(yield* driver.history!(admin))
+    }))
+
   it.scopedLive("a replica that refuses writes is one, and streams", () =>
     Effect.gen(function*() {
       const admin = yield* open(replica, "readWrite")

@@ -3,8 +3,9 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Exit, Fiber, Queue, Scope, Stream, TestClock, TestServices } from "effect"
 import { type ListenEvent, make } from "../../src/internal/pg/listener.js"
 import * as RoutingError from "../../src/RoutingError.js"
-import { makeRelay } from "./relay.js"
-import { connect, endpoint, eventually, kill, rows, throughRelay } from "./support.js"
+import * as TcpProxy from "../../src/testing/TcpProxy.js"
+import { postgres } from "../servers/index.js"
+import { connect, endpoint, eventually, isIdle, kill, rows, silence, throughPort } from "./support.js"
 
 /** An application name of its own tells a listener's backend from all others. */
 const listenerOf = (applicationName: string) => make(() => endpoint({ applicationName }))
@@ -90,15 +91,15 @@ describe("listening", () => {
 
   it.scopedLive("tries again for as long as the server is away", () =>
     Effect.gen(function*() {
-      const relay = yield* makeRelay()
-      const listen = yield* make(() => endpoint({ ...throughRelay(relay.port), connectTimeout: "100 millis" }))
+      const proxy = yield* TcpProxy.make(postgres().primary)
+      const listen = yield* make(() => endpoint({ ...throughPort(proxy.port), connectTimeout: "100 millis" }))
       const { events } = yield* collect(listen, "away")
-      relay.silence()
-      relay.cut()
+      yield* silence(proxy)
+      yield* proxy.reset()
       yield* Effect.sleep("500 millis")
       assert.strictEqual(yield* Queue.size(events), 0)
-      relay.speak()
-      relay.cut()
+      yield* proxy.recover
+      yield* proxy.reset()
       const gap = yield* Queue.take(events)
       assert.isTrue(gap._tag === "Gap" && Duration.greaterThan(gap.duration, "500 millis"))
       yield* notify("away", "back")
@@ -107,10 +108,12 @@ describe("listening", () => {
 
   it.scoped("notices a connection that has fallen silent", () =>
     Effect.gen(function*() {
-      const relay = yield* makeRelay()
-      const listen = yield* make(() => endpoint(throughRelay(relay.port)))
+      const proxy = yield* TcpProxy.make(postgres().primary)
+      const listen = yield* make(() => endpoint(throughPort(proxy.port)))
       const { events } = yield* TestServices.provideLive(collect(listen, "silent"))
-      relay.mute()
+      const { opened } = yield* proxy.state
+      const lost = ({ connection }: TcpProxy.Message) => connection <= opened ? "swallow" : "pass"
+      yield* proxy.configure({ request: lost, answer: lost })
       yield* Effect.forkScoped(Effect.forever(
         Effect.zipRight(TestClock.adjust("1 second"), TestServices.provideLive(Effect.sleep("2 millis")))
       ))
@@ -151,13 +154,13 @@ describe("listening", () => {
 
   it.scopedLive("is interrupted at once while it connects", () =>
     Effect.gen(function*() {
-      const relay = yield* makeRelay()
-      relay.silence()
-      const listen = yield* make(() => endpoint(throughRelay(relay.port)))
+      const proxy = yield* TcpProxy.make(postgres().primary)
+      yield* silence(proxy)
+      const listen = yield* make(() => endpoint(throughPort(proxy.port)))
       const fiber = yield* Effect.fork(Stream.runDrain(listen("orders")))
-      yield* eventually(Effect.sync(() => relay.connections === 1))
+      yield* eventually(Effect.map(proxy.state, ({ open }) => open.length === 1))
       const [duration] = yield* Effect.timed(Fiber.interrupt(fiber))
       assert.isBelow(Duration.toMillis(duration), 100)
-      yield* eventually(Effect.sync(() => relay.connections === 0))
+      yield* eventually(isIdle(proxy))
     }))
 })

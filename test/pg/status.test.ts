@@ -3,8 +3,8 @@ import { assert, describe, it } from "@effect/vitest"
 import { Duration, Effect, Either, Fiber, Redacted, Schedule, TestClock, TestServices } from "effect"
 import type { PhysicalConnection } from "../../src/Driver.js"
 import * as ReplicationPosition from "../../src/ReplicationPosition.js"
+import * as TcpProxy from "../../src/testing/TcpProxy.js"
 import { freshDatabase, postgres } from "../servers/index.js"
-import { makeRelay } from "./relay.js"
 import { connect, connectThrough, driver, eventually, replicaUrl, rows } from "./support.js"
 
 const cluster = postgres()
@@ -146,6 +146,16 @@ describe("what a PostgreSQL server says of itself", () => {
     }))
 })
 
+describe("the history that a PostgreSQL server tells", () => {
+  it.scopedLive("is of a primary alone, and of no timeline before where it was never promoted", () =>
+    Effect.gen(function*() {
+      const history = yield* driver.history!(yield* connect())
+      assert.strictEqual(history!.position._tag, "PgLsn")
+      assert.isUndefined(history!.left)
+      assert.isUndefined(yield* driver.history!(yield* onReplica()))
+    }))
+})
+
 describe("the position that comes with an answer", () => {
   it.scopedLive("after a commit is one that a replica without it has not reached", () =>
     Effect.gen(function*() {
@@ -283,8 +293,8 @@ describe("the position that comes with an answer", () => {
 
   it.scopedLive("needs no round trip of its own", () =>
     Effect.gen(function*() {
-      const relay = yield* makeRelay()
-      const connection = yield* connectThrough(relay)
+      const proxy = yield* TcpProxy.make(postgres().primary)
+      const connection = yield* connectThrough(proxy)
       yield* rows(connection, "CREATE TEMP TABLE p (id int)")
       let flights = 0
       const stream = (connection as unknown as { client: { connection: { stream: { write: Function } } } }).client

@@ -5,8 +5,8 @@ import type { PhysicalConnection } from "../../src/Driver.js"
 import type { Access, Endpoint, Role } from "../../src/Endpoint.js"
 import * as Driver from "../../src/internal/pg/driver.js"
 import { type PgEndpointConfig, read, type Settings } from "../../src/internal/pg/settings.js"
+import type { TcpProxy } from "../../src/testing/TcpProxy.js"
 import { postgres } from "../servers/index.js"
-import type { Relay } from "./relay.js"
 
 const cluster = postgres()
 
@@ -14,6 +14,13 @@ export const primaryUrl = Redacted.make(cluster.primary.url)
 export const replicaUrl = Redacted.make(cluster.replicas[0].url)
 
 export const settings = (config: PgEndpointConfig): Settings => Either.getOrThrow(read(config, "url"))
+
+/** From now on nothing comes through, in either direction, and nobody is let in. */
+export const silence = (proxy: TcpProxy) =>
+  proxy.configure({ connect: "ignore", request: () => "swallow", answer: () => "swallow" })
+
+export const isIdle = (proxy: TcpProxy): Effect.Effect<boolean> =>
+  Effect.map(proxy.state, ({ open }) => open.length === 0)
 
 export const endpoint = (config: PgEndpointConfig = {}, role: Role = "primary"): Endpoint<Settings> => ({
   database: "main",
@@ -51,13 +58,13 @@ export const eventually = <E>(condition: Effect.Effect<boolean, E>) =>
     Effect.timeout("5 seconds")
   )
 
-/** A connection through a relay. */
+/** A connection through a proxy. */
 export const connectThrough = (
-  { port }: Relay,
+  { port }: { readonly port: number },
   config: PgEndpointConfig = {}
-): Effect.Effect<PhysicalConnection, SqlError, Scope.Scope> => connect({ ...throughRelay(port), ...config })
+): Effect.Effect<PhysicalConnection, SqlError, Scope.Scope> => connect({ ...throughPort(port), ...config })
 
-export const throughRelay = (port: number): PgEndpointConfig => ({
+export const throughPort = (port: number): PgEndpointConfig => ({
   host: "127.0.0.1",
   port,
   username: cluster.user,

@@ -3,13 +3,13 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import type { RoutedSqlClient } from "effect-sql-router/RoutedSqlClient"
 import * as RoutedSql from "effect-sql-router/RoutedSqlClient"
+import * as TcpProxy from "effect-sql-router/testing/TcpProxy"
 import * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as HashMap from "effect/HashMap"
 import * as Logger from "effect/Logger"
-import { makeTcpProxy } from "../fixtures/tcpProxy.js"
 import { backendId, engines, eventually, ids, onlyPool, postgres } from "./support.js"
 
 /** Begin, write, and go away. */
@@ -45,14 +45,14 @@ for (const engine of engines) {
     it.scopedLive("a pool at rest asks its sessions for signs of life, and replaces one that has fallen silent", () =>
       Effect.gen(function*() {
         const place = yield* engine.place
-        const proxy = yield* makeTcpProxy(place.primary)
+        const proxy = yield* TcpProxy.make(place.primary)
         const sql = yield* place.router({ pool: { min: 2, max: 2, healthCheckInterval: "100 millis" } }, proxy.port)
         yield* eventually(Effect.map(onlyPool(sql), ({ healthChecks, idle }) => idle === 2 && healthChecks >= 4))
         const before = yield* onlyPool(sql)
         assert.deepInclude(before, { created: 2, healthCheckFailures: 0 })
-        const [deaf] = proxy.clients
+        const [mute] = (yield* proxy.state).open
         // What it sends is lost from now on; the server has no reason to hang up.
-        deaf!.removeAllListeners("data")
+        yield* proxy.configure({ request: ({ connection }) => connection === mute ? "swallow" : "pass" })
         yield* eventually(Effect.map(onlyPool(sql), ({ closed, idle }) => closed.unhealthy === 1 && idle === 2))
         assert.strictEqual((yield* onlyPool(sql)).created, 3)
       }))
@@ -60,14 +60,14 @@ for (const engine of engines) {
     it.scopedLive("a session that has fallen silent costs its borrower a second, not a statement", () =>
       Effect.gen(function*() {
         const place = yield* engine.place
-        const proxy = yield* makeTcpProxy(place.primary)
+        const proxy = yield* TcpProxy.make(place.primary)
         const sql = yield* place.router(
           { pool: { max: 1, validateAfterIdle: "50 millis", healthCheckInterval: "1 hour" } },
           proxy.port
         )
         const before = yield* backendId(sql, engine)
         yield* Effect.sleep("60 millis")
-        proxy.clients[0]!.removeAllListeners("data")
+        yield* proxy.configure({ request: ({ connection }) => connection === 1 ? "swallow" : "pass" })
         const start = yield* Clock.currentTimeMillis
         yield* sql`INSERT INTO t (id) VALUES (1)`
         const millis = (yield* Clock.currentTimeMillis) - start

@@ -3,6 +3,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import type { RoutedSqlClient } from "effect-sql-router/RoutedSqlClient"
 import * as RoutingError from "effect-sql-router/RoutingError"
+import * as TcpProxy from "effect-sql-router/testing/TcpProxy"
 import * as Chunk from "effect/Chunk"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -10,7 +11,6 @@ import * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import * as Stream from "effect/Stream"
-import { makeTcpProxy } from "../fixtures/tcpProxy.js"
 import { backendId, engines, eventually, ids, onlyPool, postgres } from "./support.js"
 
 const rounds = 40
@@ -29,6 +29,16 @@ const holds: { readonly [kind: string]: (sql: RoutedSqlClient) => Effect.Effect<
     Effect.scoped(Effect.flatMap(sql.reserve, (connection) => connection.execute("SELECT id FROM t", [], undefined))),
   "a pooled connection": (sql) => sql.withPooledConnection({}, (own) => ids(own))
 }
+
+/** The next request gets lost, with the session that was to answer it. */
+const loseNext = (proxy: TcpProxy.TcpProxy, kill: Effect.Effect<void>) =>
+  Effect.flatMap(Effect.runtime<never>(), (runtime) =>
+    proxy.configure({
+      request: TcpProxy.once("swallow", () => {
+        Runtime.runFork(runtime, kill)
+        return true
+      })
+    }))
 
 for (const engine of engines) {
   describe(`an idle session that ${engine.name} has ended`, () => {
@@ -53,21 +63,15 @@ for (const engine of engines) {
       Effect.gen(function*() {
         const place = yield* engine.place
         const [admin] = place.admins
-        const proxy = yield* makeTcpProxy(place.primary)
+        const proxy = yield* TcpProxy.make(place.primary)
         const sql = yield* place.router(
           { pool: { max: 1, validateAfterIdle: "50 millis", healthCheckInterval: "1 hour" } },
           proxy.port
         )
-        const run = Runtime.runFork(yield* Effect.runtime<never>())
         for (let round = 0; round < 5; round++) {
           const id = yield* backendId(sql, engine)
           yield* Effect.sleep("60 millis")
-          // The question gets lost with the session that was to answer it.
-          proxy.fate = () => {
-            proxy.fate = () => "pass"
-            run(admin!.kill(id))
-            return "swallow"
-          }
+          yield* loseNext(proxy, admin!.kill(id))
           assert.notStrictEqual(yield* backendId(sql, engine), id)
           const pool = yield* onlyPool(sql)
           assert.deepInclude(pool, { healthChecks: round + 1, healthCheckFailures: round + 1, connectFailures: 0 })
@@ -112,16 +116,11 @@ describe("a write whose session PostgreSQL ends", () => {
     Effect.gen(function*() {
       const place = yield* postgres.place
       const [admin] = place.admins
-      const proxy = yield* makeTcpProxy(place.primary)
+      const proxy = yield* TcpProxy.make(place.primary)
       const sql = yield* place.router({ pool: { max: 1 } }, proxy.port)
-      const run = Runtime.runFork(yield* Effect.runtime<never>())
       for (let id = 0; id < 5; id++) {
         const backend = yield* backendId(sql, postgres)
-        proxy.fate = () => {
-          proxy.fate = () => "pass"
-          run(admin!.kill(backend))
-          return "swallow"
-        }
+        yield* loseNext(proxy, admin!.kill(backend))
         yield* sql`INSERT INTO t (id) VALUES (${id})`
       }
       assert.deepStrictEqual(yield* ids(sql), [0, 1, 2, 3, 4])

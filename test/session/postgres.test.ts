@@ -3,6 +3,7 @@ import type * as SqlClient from "@effect/sql/SqlClient"
 import { assert, describe, it } from "@effect/vitest"
 import * as RoutedPgClient from "effect-sql-router/RoutedPgClient"
 import * as RoutedSqlClient from "effect-sql-router/RoutedSqlClient"
+import * as TcpProxy from "effect-sql-router/testing/TcpProxy"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
@@ -10,7 +11,6 @@ import * as Redacted from "effect/Redacted"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
 import * as TestServices from "effect/TestServices"
-import { makeTcpProxy } from "../fixtures/tcpProxy.js"
 import { postgres as cluster } from "../servers/index.js"
 import { ids, insert, postgres, routingError, tagOf } from "../transaction/engines.js"
 
@@ -321,14 +321,16 @@ describe("withSession on postgres", () => {
   it.scopedLive("costs one round trip per connection and change, none for more statements with the same settings", () =>
     Effect.gen(function*() {
       const sent: Array<string> = []
-      const proxy = yield* makeTcpProxy(cluster().primary)
+      const proxy = yield* TcpProxy.make(cluster().primary)
       const url = Redacted.make(`postgres://${cluster().user}@127.0.0.1:${proxy.port}/${cluster().database}`)
       const sql = yield* Effect.provide(RoutedPgClient.make({ primary: { url }, pool: { max: 1 } }), Reactivity.layer)
       yield* sql`SELECT 0`
-      proxy.fate = (data) => {
-        sent.push(data.toString("latin1"))
-        return "pass"
-      }
+      yield* proxy.configure({
+        request: ({ text }) => {
+          sent.push(text)
+          return "pass"
+        }
+      })
       const texts = () => sent.splice(0).map((data) => /SELECT \d|set_config|TO DEFAULT|BEGIN|COMMIT/.exec(data)?.[0])
       const inside = as("ada")
       yield* inside(Effect.zipRight(sql`SELECT 1`, sql`SELECT 2`))

@@ -3,12 +3,12 @@ import { assert, describe, it } from "@effect/vitest"
 import * as RoutedMysqlClient from "effect-sql-router/RoutedMysqlClient"
 import * as RoutedSqlClient from "effect-sql-router/RoutedSqlClient"
 import type * as RoutingError from "effect-sql-router/RoutingError"
+import * as TcpProxy from "effect-sql-router/testing/TcpProxy"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
-import { makeTcpProxy } from "../fixtures/tcpProxy.js"
 import { freshDatabase } from "../servers/index.js"
 import { codeOf, ids, insert, mariadb, routingError, tagOf } from "./engines.js"
 import { suite } from "./suite.js"
@@ -152,7 +152,7 @@ describe("transactions on mariadb", () => {
     () =>
       Effect.gen(function*() {
         const { database, primary, user } = yield* freshDatabase("mariadb")
-        const proxy = yield* makeTcpProxy(primary)
+        const proxy = yield* TcpProxy.make(primary)
         const make = (port: number) =>
           Effect.provide(
             RoutedMysqlClient.make({
@@ -167,7 +167,9 @@ describe("transactions on mariadb", () => {
         const rounds = 50
         let round = 0
         const isLost = (round: number) => round % 4 === 0
-        proxy.fate = (data) => !data.includes("COMMIT") ? "pass" : isLost(round) ? "cutBefore" : "cutAfter"
+        yield* proxy.configure({
+          request: ({ text }) => !text.includes("COMMIT") ? "pass" : isLost(round) ? "cutBefore" : "cutAfter"
+        })
         const written: Array<number> = []
         for (round = 1; round <= rounds; round++) {
           const unknown = routingError(yield* Effect.flip(sql.withTransaction(insert(sql, round))))

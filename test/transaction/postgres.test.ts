@@ -4,13 +4,13 @@ import { assert, describe, it } from "@effect/vitest"
 import * as RoutedPgClient from "effect-sql-router/RoutedPgClient"
 import * as RoutedSqlClient from "effect-sql-router/RoutedSqlClient"
 import type * as RoutingError from "effect-sql-router/RoutingError"
+import * as TcpProxy from "effect-sql-router/testing/TcpProxy"
 import * as Deferred from "effect/Deferred"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as Schedule from "effect/Schedule"
-import { makeTcpProxy } from "../fixtures/tcpProxy.js"
 import { postgres as cluster } from "../servers/index.js"
 import { codeOf, ids, insert, postgres, routingError, tagOf } from "./engines.js"
 import { suite } from "./suite.js"
@@ -35,7 +35,7 @@ const throughProxy = (options?: RoutedSqlClient.RouterOptions) =>
           direct.withTransaction(direct<{ name: string }>`SELECT current_database() AS name`),
           ([row]) => ({ database: row!.name, direct })
         )))
-    const proxy = yield* makeTcpProxy(cluster().primary)
+    const proxy = yield* TcpProxy.make(cluster().primary)
     const sql = yield* Effect.provide(
       RoutedPgClient.make({
         ...options,
@@ -221,7 +221,9 @@ describe("transactions on postgres", () => {
         const rounds = 200
         const isLost = (round: number) => round % 4 === 0
         let round = 0
-        proxy.fate = (data) => !data.includes("COMMIT") ? "pass" : isLost(round) ? "cutBefore" : "cutAfter"
+        yield* proxy.configure({
+          request: ({ text }) => !text.includes("COMMIT") ? "pass" : isLost(round) ? "cutBefore" : "cutAfter"
+        })
         const claimed: Array<number> = []
         for (round = 1; round <= rounds; round++) {
           const error: SqlError = yield* Effect.flip(sql.withTransaction(insert(sql, round)))
@@ -239,7 +241,7 @@ describe("transactions on postgres", () => {
   it.scopedLive("whose id was not asked for resolve to nothing", () =>
     Effect.gen(function*() {
       const { proxy, sql } = yield* throughProxy()
-      proxy.fate = (data) => data.includes("COMMIT") ? "cutAfter" : "pass"
+      yield* proxy.configure({ request: ({ text }) => text.includes("COMMIT") ? "cutAfter" : "pass" })
       const unknown = routingError(yield* Effect.flip(sql.withTransaction(insert(sql, 1))))
       assert.strictEqual(yield* (unknown as RoutingError.CommitOutcomeUnknown).resolve, "unknown")
     }))
@@ -247,11 +249,11 @@ describe("transactions on postgres", () => {
   it.scopedLive("whose COMMIT takes too long end, with an outcome that nobody knows", () =>
     Effect.gen(function*() {
       const { proxy, sql } = yield* throughProxy({ transactions: { commitTimeout: "200 millis" } })
-      proxy.fate = (data) => data.includes("COMMIT") ? "swallow" : "pass"
+      yield* proxy.configure({ request: ({ text }) => text.includes("COMMIT") ? "swallow" : "pass" })
       const [elapsed, error] = yield* Effect.timed(Effect.flip(sql.withTransaction(insert(sql, 1))))
       assert.strictEqual(tagOf(error), "CommitOutcomeUnknown")
       assert.isBelow(Duration.toMillis(elapsed), 2000)
-      proxy.fate = () => "pass"
+      yield* proxy.recover
       yield* sql.withTransaction(insert(sql, 2))
       assert.deepStrictEqual(yield* ids(sql), [2])
     }))
@@ -259,7 +261,7 @@ describe("transactions on postgres", () => {
   it.scopedLive("whose ROLLBACK takes too long end, with the error that they had", () =>
     Effect.gen(function*() {
       const { proxy, sql } = yield* throughProxy()
-      proxy.fate = (data) => data.includes("ROLLBACK") ? "swallow" : "pass"
+      yield* proxy.configure({ request: ({ text }) => text.includes("ROLLBACK") ? "swallow" : "pass" })
       const exit = yield* Effect.exit(sql.withTransaction(Effect.zipRight(insert(sql, 1), Effect.fail("mine"))))
       assert.deepStrictEqual(exit, Exit.fail("mine"))
       assert.deepStrictEqual((yield* sql.pools).map((pool) => pool.active), [0])

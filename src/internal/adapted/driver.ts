@@ -39,6 +39,7 @@ type Engine =
     | "tellsPositions"
     | "status"
     | "currentPosition"
+    | "history"
     | "awaitPosition"
   >
   & { readonly system: string; readonly hasOneConnection: boolean }
@@ -55,6 +56,7 @@ const engines: { readonly [dialect in Dialect]: Engine } = {
     tellsPositions: true,
     status: PgStatus.status,
     currentPosition: PgStatus.currentPosition,
+    history: PgStatus.history,
     awaitPosition: PgStatus.awaitPosition
   },
   mysql: {
@@ -68,6 +70,7 @@ const engines: { readonly [dialect in Dialect]: Engine } = {
     tellsPositions: true,
     status: MysqlStatus.status,
     currentPosition: MysqlStatus.currentPosition,
+    history: MysqlStatus.history,
     awaitPosition: MysqlStatus.awaitPosition
   },
   sqlite: {
@@ -88,6 +91,7 @@ const engines: { readonly [dialect in Dialect]: Engine } = {
       }),
     tellsPositions: false,
     currentPosition: () => Effect.succeed(undefined),
+    history: undefined,
     awaitPosition: () => Effect.succeed(false)
   }
 }

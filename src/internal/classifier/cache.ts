@@ -28,7 +28,11 @@ interface Entry<A> {
  * came by is spared, the next that was not is evicted. A flood of texts that come once each therefore evicts itself, and a
  * hit is one lookup and one flag.
  */
-export const makeCache = <A>(limits: CacheLimits, compute: (key: string) => A): Cache<A> => {
+export const makeCache = <A>(
+  limits: CacheLimits,
+  compute: (key: string) => A,
+  onEvict: (value: A) => void = () => {}
+): Cache<A> => {
   if (limits.entries <= 0) return { get: compute, clear: () => {}, size: () => 0 }
   const entries = new Map<string, Entry<A>>()
   let newest: Entry<A> | undefined
@@ -48,6 +52,7 @@ export const makeCache = <A>(limits: CacheLimits, compute: (key: string) => A): 
     if (entry.older === undefined) oldest = entry.newer
     else entry.older.newer = entry.newer
     entries.delete(entry.key)
+    onEvict(entry.value)
   }
 
   const add = (key: string, value: A): void => {

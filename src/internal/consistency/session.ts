@@ -27,7 +27,7 @@ export type Demand =
    */
   | {
     readonly _tag: "Primary"
-    readonly reason: "strict" | "window" | "positionUnknown"
+    readonly reason: "strict" | "window" | "positionUnknown" | "lostWrite"
     readonly until: number
     readonly since: number
   }
@@ -56,13 +56,13 @@ export class Session {
    * goes forward: while there is but one, what it shows next is not before what it has shown.
    */
   private readonly sources = new Map<string, Set<object>>()
+  /** Until when each Database's primary alone is read, for what was lost there. */
+  private readonly losses = new Map<string, number>()
 
   constructor(
     /** The number of the fiber that alone may write; `undefined` for a session that was opened. */
     readonly owner: number | undefined,
-    token: ConsistencyToken.ConsistencyToken = ConsistencyToken.empty,
-    /** The sessions on whose behalf this one works: they learn what it does. */
-    private readonly members: ReadonlyArray<Session> = []
+    token: ConsistencyToken.ConsistencyToken = ConsistencyToken.empty
   ) {
     this.state = token
   }
@@ -80,7 +80,8 @@ export class Session {
    * Notes a write that was committed, or whose outcome is not known, at `now` or before.
    *
    * Without `tables`, or with none, it is taken to have written to any. Without `position` the primary is read until one is
-   * learned or the time window ends.
+   * learned or the time window ends. So it is after a failover, too: joined with one of before, the position would hide
+   * whether that was lost.
    */
   wrote(
     database: string,
@@ -90,12 +91,12 @@ export class Session {
     settings: SessionSettings
   ): void {
     this.writes++
+    const comparable = position !== undefined && this.isOfOtherHistory(database, position) ? undefined : position
     this.add(ConsistencyToken.make(database, {
-      ...this.boundOfWrite(position, now, settings),
+      ...this.boundOfWrite(comparable, now, settings),
       tables: settings.granularity === "tables" && tables !== undefined ? Array.from(tables, fold) : undefined,
       at: now
     }))
-    for (const member of this.members) member.wrote(database, tables, position, now, settings)
   }
 
   private boundOfWrite(position: Position | undefined, now: number, settings: SessionSettings): marks.Bound {
@@ -122,7 +123,6 @@ export class Session {
     if (known === undefined || ReplicationPosition.reached(known, position) !== "reached") {
       this.add(ConsistencyToken.make(database, { position, at: now }))
     }
-    for (const member of this.members) member.saw(database, position, now)
   }
 
   /** Notes that a read came, or is about to come, from a server in the life that it has now. */
@@ -164,13 +164,15 @@ export class Session {
     this.prune(now, settings)
     const mark = this.state.marks.get(database)
     const everywhere = this.state.marks.get(ConsistencyToken.everyDatabase)
+    const since = (mark ?? everywhere)?.at ?? now
+    const loss = this.losses.get(database) ?? 0
+    if (loss > now) return { _tag: "Primary", reason: "lostWrite", until: loss, since }
     const bound = mark === undefined
       ? marks.noBound
       : mark.tables.size === 0
       ? mark.all
       : marks.boundOf(mark, withDependencies(tables(), settings))
     const until = Math.max(bound.until, everywhere?.all.until ?? 0)
-    const since = (mark ?? everywhere)?.at ?? now
     if (until > now) {
       return {
         _tag: "Primary",
@@ -210,16 +212,26 @@ export class Session {
     ))
   }
 
+  /** Whether the session has seen something that cannot be compared with a position, as after a failover. */
+  isOfOtherHistory(database: string, position: Position): boolean {
+    const mark = this.state.marks.get(database)
+    const isOther = ({ position: seen }: marks.Bound) =>
+      seen !== undefined && ReplicationPosition.reached(position, seen) === "otherHistory"
+    return mark !== undefined && (isOther(mark.all) || Array.from(mark.tables.values()).some(isOther))
+  }
+
   /**
    * Holds the positions of the Database against its primary's history, after a failover or where a token came from outside.
-   * Returns the writes that seem lost.
+   * Returns the writes that seem lost: no replica is to answer for them, so until `until` the primary is read.
    */
   settle(
     database: string,
-    primary: ConsistencyToken.PrimaryHistory
+    primary: ConsistencyToken.PrimaryHistory,
+    until: number
   ): ReadonlyArray<ConsistencyToken.LostWriteSuspected> {
     const { lost, token } = ConsistencyToken.settle(this.state, database, primary)
     this.set(token)
+    if (lost.length > 0) this.losses.set(database, until)
     return lost
   }
 
@@ -228,14 +240,13 @@ export class Session {
     const before = this.state
     this.add(token)
     if (this.state !== before) this.writes++
-    for (const member of this.members) member.absorb(token)
   }
 
   /** Forgets all it has seen. */
   forget(): void {
     this.set(ConsistencyToken.empty)
     this.sources.clear()
-    for (const member of this.members) member.forget()
+    this.losses.clear()
   }
 
   /** Its token at `now`, without what has ended. */
@@ -272,19 +283,6 @@ export const demandOfLevel = (level: Level, now: number): Demand | undefined => 
     case "Session":
       return undefined
   }
-}
-
-/**
- * A session for work that is done for several at once, such as a batch of requests: it has seen what any of them has, and
- * all of them see what it writes.
- */
-export const joint = (sessions: Iterable<Session | undefined>): Session => {
-  const members = Array.from(new Set(sessions)).filter((session) => session !== undefined)
-  return new Session(
-    undefined,
-    members.reduce((token, session) => ConsistencyToken.merge(token, session.token), ConsistencyToken.empty),
-    members
-  )
 }
 
 /** Servers differ in whether names tell upper from lower case; taking them for one only asks for more. */

@@ -11,11 +11,6 @@ const poolExhausted: Disposition = {
   readRetry: "elsewhere"
 }
 
-const outOfTime: Disposition = { ...poolExhausted, readRetry: "none" }
-
 /** What an error means: the pool's own ones are the same for every driver. */
-export const dispositionOf = (driver: Pick<Driver<never>, "disposition">, error: SqlError): Disposition => {
-  const { cause } = error
-  if (!(cause instanceof AcquireTimeout)) return driver.disposition(error)
-  return cause.reason === "deadline" ? outOfTime : poolExhausted
-}
+export const dispositionOf = (driver: Pick<Driver<never>, "disposition">, error: SqlError): Disposition =>
+  error.cause instanceof AcquireTimeout ? poolExhausted : driver.disposition(error)

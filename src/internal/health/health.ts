@@ -80,7 +80,6 @@ export class Health {
   private readonly watched: Primary
   private readonly publish: Publish
   private current: Survey
-  private currentVersion = 0
 
   constructor(
     private readonly options: HealthOptions,
@@ -134,11 +133,6 @@ export class Health {
   /** The others, each with the reason. */
   get excluded(): ReadonlyArray<{ readonly endpoint: string; readonly reason: string }> {
     return this.current.excluded
-  }
-
-  /** Grows whenever `serving`, `excluded` or `primary` changes. */
-  get version(): number {
-    return this.currentVersion
   }
 
   /** Who takes writes; who did last, while {@link refuseWrite} refuses them. */
@@ -241,12 +235,6 @@ export class Health {
     const why = this.whyNot(member)
     const until = breaker._tag === "Open" ? this.wallMillis(breaker.until) : undefined
     return { available: why === undefined, why: why ?? "in service", untilMillis: until }
-  }
-
-  /** When a replica came back into service, in monotonic nanoseconds; `undefined` if it was never out. */
-  recoveredAt(name: string): bigint | undefined {
-    const breaker = this.members.get(name)?.breaker
-    return breaker?._tag === "Closed" ? breaker.since : undefined
   }
 
   get snapshot(): ReadonlyArray<EndpointHealth> {
@@ -432,7 +420,6 @@ export class Health {
       && isSame(before.excluded.map(exclusion), after.excluded.map(exclusion))
     ) return
     this.current = sameServing ? { ...after, serving: before.serving } : after
-    this.currentVersion++
     if (before.anyInService !== after.anyInService) {
       this.publish({ _tag: after.anyInService ? "ReplicasRestored" : "ReplicasExhausted" })
     }

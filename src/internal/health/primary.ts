@@ -2,6 +2,7 @@ import type { SqlError } from "@effect/sql/SqlError"
 import type * as Clock from "effect/Clock"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import type { Role } from "../../Endpoint.js"
 import type { ReplicaHealthSettings } from "../../ReplicaHealth.js"
 import * as RoutingError from "../../RoutingError.js"
@@ -164,12 +165,17 @@ export class Primary {
     this.sleeper.wake()
   }
 
-  /** Asks all endpoints for their roles, whenever that is wanted, and every 100 ms while the primary is in doubt. */
+  /**
+   * Asks all endpoints for their roles, whenever that is wanted, and while the primary is in doubt: every 100 ms at first, then
+   * at the probe interval, for one whose breaker is open is asked by nobody else.
+   */
   readonly discover: Effect.Effect<never> = Effect.suspend(() => {
     const isWanted = () => this.roundsWanted > this.roundsStarted
     const next = this.isUrgent || isWanted()
       ? Effect.zipRight(this.round, Effect.sleep(roundInterval))
-      : sleepUnless(undefined, isWanted, this.sleeper)
+      : Effect.map(sleepUnless(this.untilNextRound, isWanted, this.sleeper), () => {
+        if (this.inDoubtSince !== undefined) this.requestRound()
+      })
     return Effect.zipRight(next, this.discover)
   })
 
@@ -191,6 +197,12 @@ export class Primary {
   private get isUrgent(): boolean {
     const failoverNanos = Duration.toMillis(this.options.settings.failoverTimeout) * 1e6
     return this.inDoubtSince !== undefined && Number(this.now() - this.inDoubtSince) < failoverNanos
+  }
+
+  /** `undefined`: none, unless somebody asks for it. */
+  private get untilNextRound(): bigint | undefined {
+    const { probeInterval } = this.options.settings
+    return this.inDoubtSince === undefined ? undefined : Option.getOrUndefined(Duration.toNanos(probeInterval))
   }
 
   private become(next: Roles.Roles, lostBy: "demoted" | "quarantined"): void {

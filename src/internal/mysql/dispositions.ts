@@ -10,6 +10,7 @@ import {
   locked,
   lost,
   misconfigured,
+  noPassword,
   notOpened,
   refused,
   shutdown,
@@ -219,6 +220,11 @@ export const rows: ReadonlyArray<DispositionRow> = [
     disposition: { ...refused, connection: "destroy" }
   },
   {
+    what: "a database, column, table or routine that is not there; a replica may not have replayed the DDL yet",
+    errnos: [1049, 1054, 1146, 1305],
+    disposition: { ...refused, readRetry: "primary" }
+  },
+  {
     // Syntax, names, privileges, options: found before the statement does anything.
     what: "a statement that the server does not carry out",
     errnos: [
@@ -226,21 +232,17 @@ export const rows: ReadonlyArray<DispositionRow> = [
       1045,
       1046,
       1047,
-      1049,
       1052,
-      1054,
       1064,
       1065,
       1109,
       1142,
       1143,
-      1146,
       1149,
       1193,
       1227,
       1290,
       1295,
-      1305,
       1370
     ],
     disposition: refused
@@ -256,9 +258,6 @@ export const rows: ReadonlyArray<DispositionRow> = [
     disposition: lost
   }
 ]
-
-/** Where passwords come from is down, not the server. */
-const noPassword: Disposition = { ...misconfigured, evidence: "soft" }
 
 /** A statement whose transaction the server had ended before its turn came. */
 const transactionClosed: Disposition = { ...unsent, blame: "transaction" }

@@ -85,6 +85,7 @@ export const make = (config: Settings.MysqlEndpointConfig): Driver<Settings.Mysq
   tellsPositions: true,
   status: Status.status,
   currentPosition: Status.currentPosition,
+  history: Status.history,
   awaitPosition: Status.awaitPosition
 })
 

@@ -1,4 +1,5 @@
 import * as Either from "effect/Either"
+import type { PrimaryHistory } from "../../ConsistencyToken.js"
 import { mariaGtid, mysqlGtid, type ReplicationPosition } from "../../ReplicationPosition.js"
 
 /** An OK packet, as mysql2 reads it. */
@@ -59,6 +60,9 @@ export const read = ({ maria, mysql }: Told): ReplicationPosition | undefined =>
 export const columns = `/*M!100002 IF(@@global.read_only OR @@session.tx_read_only, @@global.gtid_slave_pos,
 @@global.gtid_binlog_pos) AS maria_gtid */ /*!50706 @@global.gtid_executed AS mysql_gtid */`
 
+/** What tells whether the server's log has a transaction of before a failover. A set of MySQL's tells that itself. */
+export const historyColumns = `/*M!100002 @@global.gtid_binlog_state AS maria_state */ /*!50706 NULL AS maria_state */`
+
 export interface Row {
   readonly [column: string]: unknown
 }
@@ -66,6 +70,26 @@ export interface Row {
 /** Reads the columns; `undefined` where the server keeps no GTIDs. */
 export const ofRow = ({ maria_gtid, mysql_gtid }: Row): ReplicationPosition | undefined =>
   maria_gtid ? readMaria(String(maria_gtid)) : mysql_gtid ? readMysql(String(mysql_gtid)) : undefined
+
+/** Reads {@link columns} and {@link historyColumns}. */
+export const historyOfRow = (row: Row): PrimaryHistory | undefined => {
+  const position = ofRow(row)
+  return position && { position, written: readState(row["maria_state"]) }
+}
+
+/** A list of GTIDs: of each domain, the last of each server. */
+const readState = (state: unknown): PrimaryHistory["written"] => {
+  const written = new Map<number, Map<number, bigint>>()
+  for (const gtid of state ? String(state).split(",") : []) {
+    const position = readMaria(gtid)
+    for (const [domain, { sequence, server }] of position?._tag === "MariaGtid" ? position.domains : []) {
+      const servers = written.get(domain)
+      if (servers === undefined) written.set(domain, new Map([[server, sequence]]))
+      else servers.set(server, sequence)
+    }
+  }
+  return written
+}
 
 const readMaria = (text: string) => Either.getOrUndefined(mariaGtid(text))
 

@@ -1,9 +1,12 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { PrimaryHistory } from "../../ConsistencyToken.js"
 import type { PhysicalConnection, ServerStatus } from "../../Driver.js"
 import { format, reached, type ReplicationPosition } from "../../ReplicationPosition.js"
 import * as Position from "./position.js"
+
+const refusesWrites = `CAST(@@global.read_only AS CHAR) NOT IN ('0', 'OFF') OR @@global.innodb_read_only`
 
 /**
  * `Slave_running` is about the default connection, and needs no privilege, as everything here. MySQL tells as much only
@@ -12,7 +15,7 @@ import * as Position from "./position.js"
  * The server counts the seconds since its start by the same clock that `UNIX_TIMESTAMP` reads: the difference is constant.
  */
 const statusText = `SELECT
-CAST(@@global.read_only AS CHAR) NOT IN ('0', 'OFF') OR @@global.innodb_read_only AS refuses_writes,
+${refusesWrites} AS refuses_writes,
 CAST(UNIX_TIMESTAMP() - (SELECT VARIABLE_VALUE
   FROM /*M!100002 information_schema */ /*!50706 performance_schema */ .global_status
   WHERE VARIABLE_NAME = 'Uptime') AS SIGNED) AS started_at,
@@ -42,6 +45,11 @@ export const status = (connection: PhysicalConnection): Effect.Effect<ServerStat
 export const currentPosition = (
   connection: PhysicalConnection
 ): Effect.Effect<ReplicationPosition | undefined, SqlError> => Effect.map(ask(connection, positionText), Position.ofRow)
+
+const historyText = `SELECT ${Position.columns}, ${Position.historyColumns} FROM DUAL WHERE NOT (${refusesWrites})`
+
+export const history = (connection: PhysicalConnection): Effect.Effect<PrimaryHistory | undefined, SqlError> =>
+  Effect.map(ask(connection, historyText), Position.historyOfRow)
 
 /** Waits on the server, which says itself where it then is. */
 export const awaitPosition = (

@@ -6,12 +6,15 @@ import * as Stream from "effect/Stream"
 import type * as Pg from "pg"
 import type { AnsweredPositions, PhysicalConnection } from "../../Driver.js"
 import type { ReplicationPosition } from "../../ReplicationPosition.js"
-import { onInterrupt } from "../compat.js"
+import { answerTo } from "../compat.js"
 import { destroy } from "./connect.js"
 import { type Answer, Cursor } from "./cursor.js"
 import * as Dispositions from "./dispositions.js"
+import * as Messages from "./messages.js"
 import * as Position from "./position.js"
-import { type Ended, pair, type Query, query, type Settle, textQuery, type TextRows } from "./query.js"
+import type { PreparedStatements, Statement } from "./prepared.js"
+import { type Ended, pair, type PgResults, Query, type Settle, type TextRows, texts } from "./query.js"
+import { type CommandComplete, prepareValue, type RowMode } from "./untyped.js"
 
 /** How long an interrupted statement may take to end on the server before its connection is destroyed under it. */
 const cancelTimeout = "1 second"
@@ -24,6 +27,31 @@ const closeTimeout = "1 second"
 
 type Rows = ReadonlyArray<any>
 type TransformRows = (<A extends object>(rows: ReadonlyArray<A>) => ReadonlyArray<A>) | undefined
+
+/** What a statement is asked to do. */
+interface Request {
+  readonly sql: string
+  readonly params: ReadonlyArray<unknown>
+  readonly rowMode: RowMode
+  readonly expected: "before" | "after" | undefined
+  /** `undefined` for one that is not to be prepared. */
+  readonly prepared: PreparedStatements | undefined
+}
+
+type Values = ReadonlyArray<ReturnType<typeof prepareValue>>
+
+/** What a Bind message can count. */
+const mostParameters = 65_535
+
+/** Throws where a parameter cannot be sent. */
+const valuesOf = (params: ReadonlyArray<unknown>): Values => {
+  if (params.length > mostParameters) {
+    throw new RangeError(`A statement has at most ${mostParameters} parameters; this one has ${params.length}`)
+  }
+  return params.map(prepareValue)
+}
+
+const noResults: PgResults = []
 
 /** A statement's turn on the wire. */
 interface Turn {
@@ -43,8 +71,10 @@ export class PgConnection implements PhysicalConnection {
   private lostListener: ((cause: unknown) => void) | undefined
   private current: Turn | undefined
   private readonly waiting: Array<Turn> = []
-  /** Whether the server has acknowledged the statement on the wire; `undefined` for one of which it does not tell. */
-  private isParsed: boolean | undefined
+  /** Whether the server has bound the statement on the wire, and may be executing it; `undefined` where it does not tell. */
+  private isBound: boolean | undefined
+  /** What the statement on the wire is prepared as. */
+  private preparing: Statement | undefined
   private expected: "before" | "after" | undefined
   private position: ReplicationPosition | undefined
   private cluster: Position.Cluster | undefined
@@ -53,21 +83,31 @@ export class PgConnection implements PhysicalConnection {
   constructor(
     private readonly client: Pg.Client,
     /** Cancels what runs on the client, through a socket of its own. */
-    private readonly cancelRequest: Effect.Effect<void>
+    private readonly cancelRequest: Effect.Effect<void>,
+    /** `undefined` where statements are not prepared. */
+    private readonly prepared: PreparedStatements | undefined
   ) {
     // Before pg's own listener, which starts the next statement.
     client.connection.prependListener("readyForQuery", ({ status }: { readonly status: Pg.TransactionStatus }) => {
       this.transactionStatus = status
     })
-    client.connection.on("parseComplete", () => {
-      this.isParsed = true
+    client.connection.on("bindComplete", () => {
+      this.isBound = true
     })
+    if (prepared !== undefined) {
+      client.connection.on("parseComplete", () => {
+        if (this.preparing !== undefined) this.preparing.isPrepared = true
+      })
+      client.connection.on("commandComplete", ({ text }: CommandComplete) => {
+        if (text === "DISCARD ALL" || text === "DEALLOCATE ALL") prepared.dropped()
+      })
+    }
     client.on("error", (cause) => this.onClientLost(cause))
     client.on("end", () => this.onClientLost(new Error("The server closed the connection")))
   }
 
   execute(sql: string, params: ReadonlyArray<unknown>, transformRows: TransformRows): Effect.Effect<Rows, SqlError> {
-    const rows = this.request<Rows>(params, (settle) => query(sql, params, undefined, settle), rowsOf)
+    const rows = this.request(sql, params, undefined, this.prepared, rowsOf)
     return transformRows === undefined ? rows : Effect.map(rows, transformRows)
   }
 
@@ -76,18 +116,19 @@ export class PgConnection implements PhysicalConnection {
     params: ReadonlyArray<unknown>,
     transformRows: TransformRows
   ): Effect.Effect<Rows, SqlError> {
-    return this.execute(sql, params, transformRows)
+    const rows = this.request(sql, params, undefined, undefined, rowsOf)
+    return transformRows === undefined ? rows : Effect.map(rows, transformRows)
   }
 
   executeRaw(sql: string, params: ReadonlyArray<unknown>): Effect.Effect<unknown, SqlError> {
-    return this.request<unknown>(params, (settle) => query(sql, params, undefined, settle), rawOf)
+    return this.request<unknown>(sql, params, undefined, this.prepared, rawOf)
   }
 
   executeValues(
     sql: string,
     params: ReadonlyArray<unknown>
   ): Effect.Effect<ReadonlyArray<ReadonlyArray<unknown>>, SqlError> {
-    return this.request<Rows>(params, (settle) => query(sql, params, "array", settle), rowsOf)
+    return this.request(sql, params, "array", this.prepared, rowsOf)
   }
 
   executeStream(
@@ -143,12 +184,13 @@ export class PgConnection implements PhysicalConnection {
   }
 
   private request<A>(
+    sql: string,
     params: ReadonlyArray<unknown>,
-    make: (settle: Settle<PgResults>) => Query,
+    rowMode: RowMode,
+    prepared: PreparedStatements | undefined,
     read: (result: PgResults) => A
   ): Effect.Effect<A, SqlError> {
-    return Effect.suspend(() => {
-      let resume: (answer: Effect.Effect<A, SqlError>) => void
+    return answerTo<A, SqlError>((resume) => {
       const { expected } = this
       this.expected = undefined
       const settle: Settle<PgResults> = (cause, result) => {
@@ -156,35 +198,74 @@ export class PgConnection implements PhysicalConnection {
         resume(cause ? Effect.fail(this.failure(cause)) : Effect.succeed(read(result)))
       }
       const turn: Turn = {
-        send: () => {
-          // Without parameters it goes by the simple protocol.
-          this.isParsed = params.length === 0 ? undefined : false
-          void this.client.query(expected === undefined ? make(settle) : this.withPosition(expected, make, settle))
-        },
+        send: () => this.send({ sql, params, rowMode, prepared, expected }, settle),
         onEnd: undefined
       }
-      const answer = Effect.async<A, SqlError>((resume_) => {
-        resume = resume_
-        this.begin(turn)
-      })
-      return onInterrupt(answer, this.abandon(turn))
+      this.begin(turn)
+      return () => this.abandon(turn)
     })
   }
 
-  /** A query in one write with one that asks for the server's position. */
-  private withPosition(
-    when: "before" | "after",
-    make: (settle: Settle<PgResults>) => Query,
+  /** Has a statement run, as a prepared one if it is used often. */
+  private send(request: Request, settle: Settle<PgResults>): void {
+    const { params, prepared, sql } = request
+    const statement = params.length === 0 ? undefined : prepared?.use(sql)
+    if (prepared === undefined || statement === undefined) this.write(request, undefined, settle)
+    else this.sendPrepared(request, prepared, statement, settle)
+  }
+
+  /** One that is refused for being prepared is sent once more as it is, where nothing else has come of it. */
+  private sendPrepared(
+    request: Request,
+    prepared: PreparedStatements,
+    statement: Statement,
     settle: Settle<PgResults>
-  ): Pg.Submittable {
-    const ask = (settle: Settle<TextRows>) =>
-      textQuery(this.cluster === undefined ? Position.text : Position.textInCluster, settle)
+  ): void {
+    const wasPrepared = statement.isPrepared
+    this.write(request, statement, (cause, result) => {
+      if (!cause) statement.fields ??= (result as Pg.QueryResult).fields
+      const isRefused = cause && this.isBound === false && prepared.refused(statement, wasPrepared, cause)
+      // Nor is one that was interrupted meanwhile sent again.
+      if (!isRefused || this.transactionStatus !== "I" || !this.usable) return settle(cause, result)
+      this.write(request, undefined, (cause, result) => {
+        if (this.isBound) prepared.provedStale(statement)
+        settle(cause, result)
+      })
+    })
+  }
+
+  private write(request: Request, statement: Statement | undefined, settle: Settle<PgResults>): void {
+    const { expected, params, prepared, rowMode, sql } = request
+    const isSimple = params.length === 0
+    this.isBound = isSimple ? undefined : false
+    this.preparing = statement
+    let values: Values
+    try {
+      values = valuesOf(params)
+    } catch (cause) {
+      return settle(cause as Error, noResults)
+    }
+    const message = isSimple ? Messages.simple(sql) : Messages.extended({
+      close: prepared?.takeClosing() ?? [],
+      parse: statement?.isPrepared ? undefined : sql,
+      name: statement?.name ?? "",
+      values,
+      describe: statement?.fields === undefined
+    })
+    const query = new Query(message, rowMode, settle, { fields: statement?.fields })
+    this.client.query(expected === undefined ? query : this.withPosition(expected, query, settle))
+  }
+
+  /** A query in one write with one that asks for the server's position. */
+  private withPosition(when: "before" | "after", query: Query, settle: Settle<PgResults>): Pg.Submittable {
+    const text = this.cluster === undefined ? Position.text : Position.textInCluster
+    const ask = new Query<TextRows>(Messages.simple(text), "array", () => {}, { types: texts })
     return when === "after"
-      ? pair(this.client, make, ask, (answer, position) => {
+      ? pair(this.client, query, ask, (answer, position) => {
         this.keepPosition(position)
         settle(answer.cause, answer.result)
       })
-      : pair(this.client, ask, make, (position, answer) => {
+      : pair(this.client, ask, query, (position, answer) => {
         this.keepPosition(position)
         settle(answer.cause, answer.result)
       })
@@ -218,7 +299,8 @@ export class PgConnection implements PhysicalConnection {
         if (!cursor.send(command)) {
           turn = {
             send: () => {
-              this.isParsed = cursor.isOpen ? undefined : false
+              this.isBound = cursor.isOpen ? undefined : false
+              this.preparing = undefined
               this.client.query(cursor)
             },
             onEnd: undefined
@@ -279,7 +361,7 @@ export class PgConnection implements PhysicalConnection {
   }
 
   private failure(cause: unknown): SqlError {
-    const message = this.isParsed === false && Dispositions.isEndOfSession(cause)
+    const message = this.isBound === false && Dispositions.isEndOfSession(cause)
       ? Dispositions.neverRead
       : "Failed to execute statement"
     const error = new SqlError({ cause, message })
@@ -294,9 +376,6 @@ interface OpenCursor {
   readonly fetch: Effect.Effect<Answer>
   readonly close: Effect.Effect<void>
 }
-
-/** A text of several statements, which only a query without parameters can be, has a result for each. */
-type PgResults = Pg.QueryResult | ReadonlyArray<Pg.QueryResult>
 
 const rowsOf = (result: PgResults): Rows =>
   Array.isArray(result) ? result.map((one) => one.rows) : (result as Pg.QueryResult).rows

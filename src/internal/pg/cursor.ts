@@ -1,4 +1,5 @@
-import pg, * as Pg from "pg"
+import type * as Pg from "pg"
+import { makeResult, prepareValue } from "./untyped.js"
 
 /** Rows a fetch asks for, as with @effect/sql-pg. */
 const fetchSize = 128
@@ -33,7 +34,7 @@ export class Cursor implements Pg.Submittable {
   private failure: { readonly cause: unknown } | undefined
   private readonly portal = `effect_sql_router_${portals++}`
   /** `client.query` looks for this name, to give it the client's type parsers. */
-  readonly _result = new Pg.Result("", undefined as never) as unknown as RowReader
+  readonly _result = makeResult(undefined)
 
   constructor(
     private readonly text: string,
@@ -144,16 +145,6 @@ export class Cursor implements Pg.Submittable {
 }
 
 let portals = 0
-
-/** pg exports it beside its types. */
-const { prepareValue } = (pg as unknown as { readonly utils: { readonly prepareValue: (value: unknown) => unknown } })
-  .utils
-
-/** pg's Result beside its types: makes rows of messages. */
-interface RowReader {
-  readonly addFields: (fields: ReadonlyArray<Pg.FieldDef>) => void
-  readonly parseRow: (fields: ReadonlyArray<unknown>) => unknown
-}
 
 /** pg's Connection; its types are older than its code. */
 interface Wire {

@@ -14,6 +14,7 @@ import {
   locked,
   lost,
   misconfigured,
+  noPassword,
   notOpened,
   refused,
   shutdown,
@@ -158,7 +159,7 @@ const timeout = /time(d )?out|not connected within/i
 /** What an error means that a statement, or opening a connection, failed with. */
 export const of = (error: SqlError): Disposition => {
   const { atConnect, cause } = unwrap(error)
-  if (cause instanceof PasswordUnavailable) return { ...misconfigured, evidence: "none" }
+  if (cause instanceof PasswordUnavailable) return noPassword
   if (error.message === neverRead) return dead
   const { code, message, routine, severity, syscall } = describe(cause)
   // Only a server has severity; EPIPE would make a fine SQLSTATE.

@@ -4,6 +4,7 @@ import * as Statement from "@effect/sql/Statement"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
+import * as Runtime from "effect/Runtime"
 import type { Scope } from "effect/Scope"
 import type * as Pg from "pg"
 import type { Driver } from "../../Driver.js"
@@ -12,7 +13,8 @@ import { PasswordUnavailable } from "../password.js"
 import { cancelRequest, connect, connectError } from "./connect.js"
 import { PgConnection } from "./connection.js"
 import * as Dispositions from "./dispositions.js"
-import { clientConfig, type Settings } from "./settings.js"
+import { EndpointStatements, PreparedStatements } from "./prepared.js"
+import { clientConfig, preparedStatements, type Settings } from "./settings.js"
 import * as Status from "./status.js"
 import { commitTracking, commitWasRollback, texts } from "./transaction.js"
 
@@ -53,7 +55,12 @@ export const make = (config: Settings): Driver<Settings> => ({
   comments: true,
   commitWasRollback,
   commitTracking,
-  open: (endpoint, access) => Effect.map(open(endpoint, access), ({ connection }) => connection),
+  open: (endpoint, access) =>
+    Effect.flatMap(Effect.runtime<never>(), (runtime) =>
+      Effect.map(
+        open(endpoint, access, statementsOf(endpoint, Runtime.runFork(runtime))),
+        ({ connection }) => connection
+      )),
   pool: ({ config }) => ({
     max: config.maxConnections,
     min: config.minConnections,
@@ -66,8 +73,30 @@ export const make = (config: Settings): Driver<Settings> => ({
   tellsPositions: true,
   status: Status.status,
   currentPosition: Status.currentPosition,
+  history: Status.history,
   awaitPosition: Status.awaitPosition
 })
+
+/** What connections to an endpoint know together, as long as its router uses it. */
+const endpoints = new WeakMap<Endpoint<Settings>, EndpointStatements>()
+
+const statementsOf = (
+  endpoint: Endpoint<Settings>,
+  run: (effect: Effect.Effect<void>) => void
+): EndpointStatements | undefined => {
+  const settings = preparedStatements(endpoint.config)
+  if (settings === undefined) return undefined
+  const known = endpoints.get(endpoint)
+  if (known !== undefined) return known
+  const statements = new EndpointStatements(settings, () => run(Effect.logWarning(isPooled(endpoint))))
+  endpoints.set(endpoint, statements)
+  return statements
+}
+
+const isPooled = ({ database, name }: Endpoint<Settings>): string =>
+  `Endpoint ${name} of database "${database}" does not keep prepared statements: a pooler in transaction mode, it seems. `
+  + "Nothing is prepared there any more. Set preparedStatements to false for it, or let the pooler keep track of them "
+  + "(PgBouncer: max_prepared_statements)."
 
 /** Any part of a setting's name may be a keyword: `app.user`. */
 const quoted = (setting: string): string => setting.split(".").map((part) => `"${part}"`).join(".")
@@ -75,7 +104,8 @@ const quoted = (setting: string): string => setting.split(".").map((part) => `"$
 /** A connection in a Scope, its password asked for anew, and the pg client under it. */
 export const open = (
   endpoint: Endpoint<Settings>,
-  access: Access
+  access: Access,
+  statements?: EndpointStatements
 ): Effect.Effect<{ readonly client: Pg.Client; readonly connection: PgConnection }, SqlError, Scope> =>
   Effect.gen(function*() {
     const password = yield* currentPassword(endpoint)
@@ -84,7 +114,8 @@ export const open = (
       catch: connectError
     })
     const client = yield* connect(config)
-    return { client, connection: new PgConnection(client, cancelRequest(client, config)) }
+    const prepared = statements && new PreparedStatements(statements)
+    return { client, connection: new PgConnection(client, cancelRequest(client, config), prepared) }
   })
 
 const currentPassword = (

@@ -1,5 +1,6 @@
 import * as Either from "effect/Either"
 import * as Predicate from "effect/Predicate"
+import type { PrimaryHistory } from "../../ConsistencyToken.js"
 import { pgLsn, type ReplicationPosition } from "../../ReplicationPosition.js"
 
 /**
@@ -37,6 +38,14 @@ export const columns = `${ofServer}, ${ofCluster}`
 
 export const text = `SELECT ${columns}`
 
+/**
+ * The position of a primary, and, if it was promoted, where it had replayed to by then. The server keeps that as long as it
+ * runs, but it tells as much of its recovery from a crash: only who has received WAL since its memory was made was a standby.
+ */
+export const historyText = `SELECT ${columns},
+CASE WHEN pg_last_wal_receive_lsn() IS NOT NULL THEN pg_last_wal_replay_lsn() END::text
+WHERE NOT pg_is_in_recovery()`
+
 /** For who knows the cluster already. */
 export const textInCluster = `SELECT ${ofServer}`
 
@@ -58,6 +67,21 @@ export const read = (
     pgLsn(`${cluster.system}/${parseInt(timeline, 16)}`, lsn),
     (position) => ({ ...position, lsn: withoutHeader(position.lsn, cluster) })
   ))
+}
+
+/**
+ * Reads the columns of {@link historyText}. A promoted server gives its timeline the next number after those that it knows,
+ * so the one before is where it came from.
+ */
+export const readHistory = (
+  [lsn, timeline, system, blockSize, segmentSize, left]: Columns
+): PrimaryHistory | undefined => {
+  const ofCluster = [system ?? null, blockSize ?? null, segmentSize ?? null]
+  const position = read([lsn ?? null, timeline ?? null, ...ofCluster])
+  if (position === undefined || !left || !timeline) return position && { position }
+  const before = parseInt(timeline, 16) - 1
+  const end = read([left, before.toString(16), ...ofCluster])
+  return { position, left: end?._tag === "PgLsn" ? new Map([[before, end.lsn]]) : undefined }
 }
 
 /** Sizes of what begins a segment, and any other page of the log (`SizeOfXLogLongPHD`, `SizeOfXLogShortPHD`). */

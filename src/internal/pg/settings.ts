@@ -6,6 +6,7 @@ import type { ConnectionOptions } from "node:tls"
 import * as Pg from "pg"
 import type { Access } from "../../Endpoint.js"
 import { ConfigurationError } from "../../RoutingError.js"
+import type { PreparedStatementSettings } from "./prepared.js"
 
 /**
  * How an endpoint is connected to: the configuration of @effect/sql-pg. What the URL says comes first, then these
@@ -20,6 +21,41 @@ import { ConfigurationError } from "../../RoutingError.js"
  */
 export interface PgEndpointConfig extends Omit<PgClientConfig, "password"> {
   readonly password?: Redacted.Redacted | Effect.Effect<Redacted.Redacted, unknown> | undefined
+  /**
+   * Whether statements that are used often are prepared, so that the server parses them once for each connection; `true`
+   * is all defaults. Default `false`.
+   *
+   * Prepared are statements with parameters, of at most 15 KiB, that are neither streams nor `unprepared`; a comment that
+   * changes each time, with the id of a trace for instance, makes each text another one. What the server
+   * has forgotten, or what is out of date after a change of the schema, is sent again as it is: the server had not begun to
+   * execute it. Inside a transaction that is too late. After a change of the schema, one transaction may fail with
+   * `cached plan must not change result type` for each text, which is why this has to be asked for.
+   *
+   * Behind a pooler in transaction mode leave it off, unless the pooler keeps track of prepared statements, as PgBouncer
+   * does since 1.21 (`max_prepared_statements`). Where it turns out that none are kept, a warning is logged, and nothing is
+   * prepared on that endpoint any more; transactions may have failed by then. The server may also choose one plan for all
+   * values after five uses (`plan_cache_mode`), which can be a bad one where values are very unevenly distributed.
+   */
+  readonly preparedStatements?: boolean | PreparedStatementOptions | undefined
+}
+
+/**
+ * Which statements are prepared.
+ *
+ * @since 0.1.0
+ * @category models
+ */
+export interface PreparedStatementOptions {
+  /**
+   * How many texts a connection remembers, of which it prepares those that are used often; the server keeps a plan of each
+   * for each connection. Default 100, as with asyncpg and psycopg.
+   */
+  readonly max?: number | undefined
+  /**
+   * Which use of a text on one connection prepares it, counted from 1. Default 5, as with the JDBC driver and psycopg: what
+   * is used less often is not worth a place.
+   */
+  readonly threshold?: number | undefined
 }
 
 /** Spelled out so that the compiler tells when sql-pg gets a setting more. */
@@ -43,7 +79,8 @@ const settings: { readonly [name in keyof PgEndpointConfig]-?: true } = {
   transformResultNames: true,
   transformQueryNames: true,
   transformJson: true,
-  types: true
+  types: true,
+  preparedStatements: true
 }
 
 /** The names of an endpoint's settings, by which they are told from the router's options. */
@@ -63,8 +100,19 @@ interface Parameters {
 export const read = <C extends PgEndpointConfig>(
   config: C,
   path: string
-): Either.Either<C & Settings, ConfigurationError> =>
-  Either.try({
+): Either.Either<C & Settings, ConfigurationError> => {
+  const { max, threshold } = preparedStatements(config) ?? defaultPrepared
+  for (const [name, value] of Object.entries({ max, threshold })) {
+    if (!Number.isSafeInteger(value) || value < 1) {
+      return Either.left(
+        new ConfigurationError({
+          path: path.replace(/url$/, `preparedStatements.${name}`),
+          problem: `${value} is not a whole number from 1 on`
+        })
+      )
+    }
+  }
+  return Either.try({
     try: () => {
       const url = config.url && parseUrl(Redacted.value(config.url))
       // Reads the files it names, which may not be there.
@@ -82,6 +130,18 @@ export const read = <C extends PgEndpointConfig>(
     // The message of URL's own error leaves out its input, which may hold a password.
     catch: (cause) => new ConfigurationError({ path, problem: cause instanceof Error ? cause.message : String(cause) })
   })
+}
+
+const defaultPrepared: PreparedStatementSettings = { max: 100, threshold: 5 }
+
+/** What is to be prepared of an endpoint's statements, if anything. */
+export const preparedStatements = (
+  { preparedStatements: options }: PgEndpointConfig
+): PreparedStatementSettings | undefined => {
+  if (options === undefined || options === false) return undefined
+  const { max = defaultPrepared.max, threshold = defaultPrepared.threshold } = options === true ? {} : options
+  return { max, threshold }
+}
 
 /** What pg opens a connection with; throws where a certificate's file has gone since. */
 export const clientConfig = (settings: Settings, access: Access, password: string | undefined): Pg.ClientConfig => {

@@ -1,6 +1,7 @@
 import type { SqlError } from "@effect/sql/SqlError"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { PrimaryHistory } from "../../ConsistencyToken.js"
 import type { PhysicalConnection, ServerStatus } from "../../Driver.js"
 import { format, reached, type ReplicationPosition } from "../../ReplicationPosition.js"
 import { poll } from "../awaitPosition.js"
@@ -51,6 +52,9 @@ export const currentPosition = (
     whereAllowed(ask(connection, Position.text), Effect.succeed<Columns>([])),
     (columns) => Position.read(columns)
   )
+
+export const history = (connection: PhysicalConnection): Effect.Effect<PrimaryHistory | undefined, SqlError> =>
+  Effect.map(whereAllowed(ask(connection, Position.historyText), Effect.succeed<Columns>([])), Position.readHistory)
 
 /**
  * Waits until a standby has replayed a position: by asking again and again, or, since PostgreSQL 19, by `WAIT FOR LSN`,

@@ -120,6 +120,7 @@ export const make = (config: Settings.SqliteEndpointConfig): Effect.Effect<Sqlit
       disposition,
       status: Status.status,
       currentPosition: () => Effect.succeed(undefined),
+      history: undefined,
       tellsPositions: false,
       awaitPosition: () => Effect.succeed(false)
     }

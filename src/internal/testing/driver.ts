@@ -72,6 +72,7 @@ export const make = (dialect: Dialect): Driver<Server> => ({
   tellsPositions: true,
   status: (connection) => asked(connection, (server) => server.status),
   currentPosition: (connection) => asked(connection, (server) => server.position),
+  history: (connection) => asked(connection, (server) => server.past),
   awaitPosition: (connection, wanted, timeout) => poll(asked(connection, (server) => server.position), wanted, timeout)
 })
 

@@ -2,6 +2,7 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import type { PrimaryHistory } from "../../ConsistencyToken.js"
 import type { Dialect } from "../../Dialect.js"
 import type { Disposition, ServerStatus } from "../../Driver.js"
 import type { Access, Role } from "../../Endpoint.js"
@@ -37,6 +38,8 @@ export interface Surroundings {
 /** What was written, in the order of its commits. Each promotion begins a history of its own. */
 interface History {
   readonly timeline: number
+  /** The timelines before, each with how many of its writes this one has. */
+  readonly left: ReadonlyMap<number, number>
   readonly writes: Array<Write & { readonly at: number }>
 }
 
@@ -45,11 +48,16 @@ export class Replication {
   readonly servers: Array<Server> = []
   private timelines = 1
   /** What replicas follow. */
-  current: History = { timeline: 1, writes: [] }
+  current: History = { timeline: 1, left: new Map(), writes: [] }
 
   promote(server: Server): void {
     if (server.role === "primary") return
-    this.current = { timeline: ++this.timelines, writes: server.history.writes.slice(0, server.replayed) }
+    const { history: { left, timeline, writes }, replayed } = server
+    this.current = {
+      timeline: ++this.timelines,
+      left: new Map([...left, [timeline, writes.length] as const].map(([at, end]) => [at, Math.min(end, replayed)])),
+      writes: writes.slice(0, replayed)
+    }
     server.lead(this.current)
     for (const other of this.servers) if (other.role === "replica") other.follow(this.current)
   }
@@ -153,6 +161,11 @@ export class Server {
 
   get position(): ReplicationPosition {
     return { _tag: "PgLsn", epoch: `1/${this.history.timeline}`, lsn: BigInt(this.replayed) }
+  }
+
+  get past(): PrimaryHistory {
+    const left = Array.from(this.history.left, ([timeline, writes]) => [timeline, BigInt(writes)] as const)
+    return { position: this.position, left: new Map(left) }
   }
 
   get status(): ServerStatus {
