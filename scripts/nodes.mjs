@@ -82,18 +82,28 @@ const serverless = (folder) => {
     .filter((file) => file.endsWith(".test.ts") && !asksForServers(file))
 }
 
+/**
+ * Of better-sqlite3 12, garbage collection ends the process there; 13 is not for Node 20 (docs/dependencies.md).
+ *
+ * @param {string} folder
+ */
+const useSqlite13 = (folder) => {
+  run(["npm", "pkg", "set", "devDependencies.better-sqlite3=^13.0.0", "overrides.better-sqlite3=$better-sqlite3"], {
+    cwd: folder
+  })
+  run(["npm", "install", "--ignore-scripts", "--no-audit", "--no-fund"], { cwd: folder })
+}
+
 for (const version of wanted.length > 0 ? wanted : supported) {
   const home = node(version)
   const cwd = copy(version)
   const env = { ...process.env, PATH: `${path.join(home, "bin")}${path.delimiter}${process.env.PATH}` }
   const name = `Node ${run(["node", "--version"], { env }).trim()}`
   const tests = serverless(cwd)
-  // Of better-sqlite3 12, garbage collection ends the process there; 13 is not for Node 20 (docs/dependencies.md).
-  const sqlite = ["npm", "install", "--no-save", "--force", "--ignore-scripts", "better-sqlite3@13"]
+  if (version === "24") useSqlite13(cwd)
   /** @type {ReadonlyArray<readonly [name: string, command: ReadonlyArray<string>]>} */
   const steps = [
     ["quickstart", ["npm", "run", "quickstart"]],
-    ...(version === "24" ? [/** @type {const} */ (["better-sqlite3 13", sqlite])] : []),
     ["build, package", ["node", "scripts/verify.mjs", "build", "package"]],
     [`tests of ${tests.length} files`, ["node", "node_modules/vitest/vitest.mjs", "run", ...tests]]
   ]

@@ -137,11 +137,15 @@ for (const engine of engines) {
           assert.strictEqual(pool.created, pool.total + closedInAll(pool))
           assert.strictEqual(pool.timeouts + pool.connectFailures, 0)
           yield* eventually(Effect.map(admin!.backends, (_) => _.length === pool.total))
-          const all = yield* Effect.all(
-            Array.from({ length: max }, () =>
-              sql.withTransaction(Effect.zipLeft(backendId(sql, engine), Effect.sleep(20)))),
-            { concurrency: "unbounded" }
+          let begun = 0
+          const allHaveBegun = eventually(Effect.sync(() => begun === max))
+          const transaction = Effect.zipLeft(
+            Effect.tap(backendId(sql, engine), () => Effect.sync(() => begun++)),
+            allHaveBegun
           )
+          const all = yield* Effect.all(Array.from({ length: max }, () => sql.withTransaction(transaction)), {
+            concurrency: "unbounded"
+          })
           assert.strictEqual(new Set(all).size, max)
           assert.strictEqual((yield* onlyPool(sql)).active, 0)
         }), { timeout: 60_000 })
