@@ -107,8 +107,9 @@ export const postgres: Effect.Effect<Site, never, Scope.Scope> = Effect.gen(func
           yield* ask(member, `ALTER SYSTEM SET primary_conninfo = '${conninfo}'`)
           yield* ask(member, "SELECT pg_reload_conf()")
         }
-        yield* ask(next, "SELECT pg_promote()")
+        // From here on it may be written to, by who finds out before it has told us.
         site.primaries.push(next)
+        yield* ask(next, "SELECT pg_promote()")
         Cluster.follow(old.server, next.server)
         yield* bringBack(site, old)
       }),
@@ -159,8 +160,8 @@ export const mariadb: Effect.Effect<Site, never, Scope.Scope> = Effect.gen(funct
         yield* ask(old, "SET GLOBAL read_only = 1")
         yield* Cluster.gtidReached(old.server, next.server)
         yield* ask(next, "STOP SLAVE")
-        yield* ask(next, "SET GLOBAL read_only = 0")
         site.primaries.push(next)
+        yield* ask(next, "SET GLOBAL read_only = 0")
         yield* Cluster.replicate(old.server, next.server)
       }),
     setReplaying: (member, replays) => ask(member, `${replays ? "START" : "STOP"} SLAVE SQL_THREAD`),
