@@ -15,5 +15,5 @@ it.scopedLive(
       assert.deepStrictEqual(violations, [])
     }),
   // Servers boot before, and recover after it.
-  { timeout: (seconds + 120) * 1000 }
+  { timeout: (seconds + 240) * 1000 }
 )

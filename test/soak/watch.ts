@@ -102,7 +102,8 @@ export const whenCalm = (place: Place, invariants: Invariants): Effect.Effect<vo
   Effect.gen(function*() {
     const { site, sql } = place
     const endpoints = Effect.map(sql.replicas, (databases) => databases.flatMap(({ endpoints }) => endpoints))
-    const serving = yield* soon(Effect.map(endpoints, (all) => all.every(({ available }) => available)), "30 seconds")
+    // A cooldown is a minute at the longest.
+    const serving = yield* soon(Effect.map(endpoints, (all) => all.every(({ available }) => available)), "75 seconds")
     const why = (yield* endpoints).map(({ endpoint, why }) => `${endpoint} ${why}`).join(", ")
     invariants.check("service", serving, () => `${site.name}: ${why}`)
 
