@@ -6,22 +6,21 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { Scope } from "effect/Scope"
-import { spawn } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
-import { connect, createServer } from "node:net"
-import { tmpdir } from "node:os"
+import { connect } from "node:net"
 import * as path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as pg from "pg"
 import * as binaries from "../scripts/binaries.mjs"
 import * as RoutedPgClient from "../src/RoutedPgClient.js"
 import { caughtUp, freshDatabase, type Server } from "../test/servers/index.js"
+import * as programs from "../test/servers/programs.mjs"
 import { start } from "../test/servers/start.js"
 import { median, report } from "./harness.js"
 import { round } from "./select.js"
 
-const host = "127.0.0.1"
+const { host } = programs
 const user = "postgres"
 const maxConnections = 10
 const rows = 1000
@@ -31,23 +30,7 @@ const rounds = 15
 const warmUp = 4
 const fibersOf = [1, 16, 64]
 
-const freePort = async (): Promise<number> => {
-  const server = createServer().listen(0, host)
-  await once(server, "listening")
-  const address = server.address()
-  server.close()
-  await once(server, "close")
-  if (address === null || typeof address === "string") throw new Error("a port was asked for")
-  return address.port
-}
-
-/** Whoever PostgreSQL runs under, for poolers refuse to run as root; nothing where this process is not root either. */
-const account = (): { readonly uid?: number; readonly gid?: number } => {
-  if (process.getuid?.() !== 0) return {}
-  const accounts = fs.readFileSync("/etc/passwd", "utf8").split("\n").map((line) => line.split(":"))
-  const [, , uid, gid] = accounts.find(([name]) => name === "postgres") ?? accounts.find(([name]) => name === "nobody")!
-  return { uid: Number(uid), gid: Number(gid) }
-}
+const freePort = async (): Promise<number> => (await programs.freePorts(1))[0]!
 
 interface Pooler {
   readonly name: string
@@ -61,24 +44,16 @@ const running = (pooler: Pooler & { readonly program: string }): Effect.Effect<n
   Effect.map(
     Effect.acquireRelease(
       Effect.promise(async () => {
-        const folder = fs.mkdtempSync(path.join(tmpdir(), `effect-sql-router-${pooler.name}-`))
+        const folder = programs.makeFolder()
         const port = await freePort()
         const args = await pooler.configure(folder, port)
-        const owner = account()
-        if (owner.uid !== undefined && owner.gid !== undefined) {
-          for (const file of [folder, ...fs.readdirSync(folder).map((name) => path.join(folder, name))]) {
-            fs.chownSync(file, owner.uid, owner.gid)
-          }
+        // Poolers refuse to run as root.
+        const account = programs.accountFor("postgres")
+        for (const file of [folder, ...fs.readdirSync(folder).map((name) => path.join(folder, name))]) {
+          programs.give(file, account)
         }
         const log = path.join(folder, "output.log")
-        const output = fs.openSync(log, "a")
-        // Where it can be asked for, the kernel ends the pooler with this process, however that ends.
-        const setpriv = binaries.which("setpriv")
-        const [program, all] = setpriv === undefined
-          ? [pooler.program, args]
-          : [setpriv, ["--pdeathsig", "INT", pooler.program, ...args]]
-        const child = spawn(program, all, { ...owner, cwd: folder, stdio: ["ignore", output, output] })
-        fs.closeSync(output)
+        const child = programs.launch(pooler.program, args, account, log)
         for (let i = 0; !await answers(port); i++) {
           if (child.exitCode !== null || i > 200) {
             child.kill("SIGKILL")

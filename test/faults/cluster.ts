@@ -6,57 +6,16 @@ import { Effect } from "effect"
 import type { Scope } from "effect"
 import * as mysql from "mysql2/promise"
 import type { ChildProcess } from "node:child_process"
-import { spawn, spawnSync } from "node:child_process"
 import { once } from "node:events"
 import * as fs from "node:fs"
-import { createServer } from "node:net"
-import * as os from "node:os"
 import * as path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import * as pg from "pg"
-import * as binaries from "../../scripts/binaries.mjs"
+import * as programs from "../servers/programs.mjs"
 
-const host = "127.0.0.1"
+const { host } = programs
 const patienceMillis = 30_000
 const connectMillis = 10_000
-
-interface Account {
-  readonly uid?: number
-  readonly gid?: number
-}
-
-/** Neither server runs as root. */
-const accountFor = (...preferred: ReadonlyArray<string>): Account => {
-  if (process.getuid?.() !== 0) return {}
-  const accounts = fs.readFileSync("/etc/passwd", "utf8").split("\n").map((line) => line.split(":"))
-  const found = preferred.map((name) => accounts.find((fields) => fields[0] === name)).find(Boolean)
-  return found === undefined ? {} : { uid: Number(found[2]), gid: Number(found[3]) }
-}
-
-/** `setpriv` asks the kernel to end a server with this process, even when this process is killed outright. */
-const setpriv = binaries.which("setpriv")
-
-const isFree = async (port: number): Promise<boolean> => {
-  const server = createServer().listen(port, host)
-  try {
-    await once(server, "listening")
-    return true
-  } catch {
-    return false
-  } finally {
-    await new Promise((resolve) => server.close(resolve))
-  }
-}
-
-/** Below those that outgoing connections take: one of them would keep a server from starting again on its port. */
-const freePorts = async (count: number): Promise<ReadonlyArray<number>> => {
-  const ports = new Set<number>()
-  while (ports.size < count) {
-    const port = 16_384 + Math.floor(Math.random() * 16_384)
-    if (await isFree(port)) ports.add(port)
-  }
-  return Array.from(ports)
-}
 
 const childrenOf = (pid: number): ReadonlyArray<number> => {
   try {
@@ -77,7 +36,7 @@ export class TestServer {
     readonly folder: string,
     private readonly program: string,
     private readonly args: ReadonlyArray<string>,
-    private readonly account: Account,
+    private readonly account: programs.Account,
     readonly query: (sql: string) => Promise<ReadonlyArray<any>>
   ) {}
 
@@ -87,17 +46,7 @@ export class TestServer {
 
   /** Starts it, and waits until it answers. */
   readonly start: Effect.Effect<void> = Effect.promise(async () => {
-    const log = fs.openSync(`${this.folder}.log`, "a")
-    const [command, args] = setpriv === undefined
-      ? [this.program, this.args]
-      : [setpriv, ["--pdeathsig", "QUIT", this.program, ...this.args]]
-    const child = spawn(command, args, {
-      ...this.account,
-      cwd: "/",
-      env: { ...process.env, LC_ALL: "C" },
-      stdio: ["ignore", log, log]
-    })
-    fs.closeSync(log)
+    const child = programs.launch(this.program, this.args, this.account, `${this.folder}.log`)
     this.child = child
     child.once("exit", () => {
       if (this.child === child) this.child = undefined
@@ -142,32 +91,12 @@ export class TestServer {
   }
 }
 
-const run = (program: string, args: ReadonlyArray<string>, account: Account): void => {
-  const { error, status, stderr } = spawnSync(program, args, {
-    ...account,
-    cwd: "/",
-    encoding: "utf8",
-    env: { ...process.env, LC_ALL: "C" }
-  })
-  if (status !== 0) throw new Error(`${program} ended with ${status}: ${stderr}`, { cause: error })
-}
-
-/** A folder for the servers, on a RAM disk where there is one; named so that the next run removes one that was abandoned. */
-const folderFor = (account: Account): Effect.Effect<string, never, Scope.Scope> =>
+/** A folder for the servers of an account. */
+const folderFor = (account: programs.Account): Effect.Effect<string, never, Scope.Scope> =>
   Effect.acquireRelease(
     Effect.sync(() => {
-      const isRoomy = () => {
-        try {
-          const { bavail, bsize } = fs.statfsSync("/dev/shm")
-          return bavail * bsize >= 2 ** 30
-        } catch {
-          return false
-        }
-      }
-      const folder = fs.mkdtempSync(
-        path.join(isRoomy() ? "/dev/shm" : os.tmpdir(), `effect-sql-router-${process.pid}-`)
-      )
-      if (account.uid !== undefined && account.gid !== undefined) fs.chownSync(folder, account.uid, account.gid)
+      const folder = programs.makeFolder()
+      programs.give(folder, account)
       return folder
     }),
     (folder) => Effect.sync(() => fs.rmSync(folder, { recursive: true, force: true }))
@@ -235,16 +164,12 @@ export interface PostgresCluster {
 }
 
 /** Makes a standby of `primary` out of a server that does not run; it is to be started. */
-export const follow = (server: TestServer, primary: TestServer): void => {
-  const conninfo = `host=${host} port=${primary.port} user=postgres application_name=${server.name} connect_timeout=2`
-  fs.appendFileSync(path.join(server.folder, "postgresql.conf"), `primary_conninfo = '${conninfo}'\n`)
-  fs.writeFileSync(path.join(server.folder, "standby.signal"), "")
-}
+export const follow: (server: TestServer, primary: TestServer) => void = programs.follow
 
 /** Makes a server that does not run a standby of `primary`, from a copy of another standby that does not run either. */
 export const rejoin = (server: TestServer, copyOf: TestServer, primary: TestServer): void => {
   fs.rmSync(server.folder, { recursive: true, force: true })
-  run("cp", ["-a", copyOf.folder, server.folder], accountFor("postgres", "nobody"))
+  programs.complete("cp", ["-a", copyOf.folder, server.folder], programs.accountFor("postgres"))
   fs.rmSync(path.join(server.folder, "postmaster.pid"), { force: true })
   fs.appendFileSync(path.join(server.folder, "postgresql.conf"), `port = ${server.port}\n`)
   follow(server, primary)
@@ -252,12 +177,11 @@ export const rejoin = (server: TestServer, copyOf: TestServer, primary: TestServ
 
 /** A PostgreSQL primary with two streaming standbys; the user `app` is no superuser. */
 export const makePostgres: Effect.Effect<PostgresCluster, never, Scope.Scope> = Effect.gen(function*() {
-  const bin = binaries.postgres()
-  if (bin === undefined) throw new Error("PostgreSQL is not installed: run `node scripts/setup.mjs --servers`")
-  const account = accountFor("postgres", "nobody")
+  const account = programs.accountFor("postgres")
   const base = yield* folderFor(account)
+  const bin = programs.postgres(base)
   const program = path.join(bin, "postgres")
-  const ports = yield* Effect.promise(() => freePorts(3))
+  const ports = yield* Effect.promise(() => programs.freePorts(3))
   const servers = yield* Effect.acquireRelease(
     Effect.sync(() =>
       ["primary", "replica1", "replica2"].map((name, i) => {
@@ -269,8 +193,7 @@ export const makePostgres: Effect.Effect<PostgresCluster, never, Scope.Scope> = 
     endAll
   )
   const [primary, replica1, replica2] = servers as [TestServer, TestServer, TestServer]
-  const initialize = ["-D", primary.folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
-  run(path.join(bin, "initdb"), initialize, account)
+  programs.complete(path.join(bin, "initdb"), programs.initdb(primary.folder), account)
   const hba = path.join(primary.folder, "pg_hba.conf")
   // `locked` needs a password, which is how a wrong one is told.
   fs.writeFileSync(
@@ -278,7 +201,7 @@ export const makePostgres: Effect.Effect<PostgresCluster, never, Scope.Scope> = 
     `host all locked ${host}/32 scram-sha-256\nhost all all ${host}/32 trust\nhost replication all ${host}/32 trust\n`
   )
   for (const replica of [replica1, replica2]) {
-    run("cp", ["-a", primary.folder, replica.folder], account)
+    programs.complete("cp", ["-a", primary.folder, replica.folder], account)
     follow(replica, primary)
   }
   for (const { folder, port } of servers) {
@@ -324,10 +247,7 @@ export interface MariadbCluster {
 export const replicate = (server: TestServer, primary: TestServer): Effect.Effect<void> =>
   Effect.promise(async () => {
     await server.query("STOP SLAVE")
-    await server.query(
-      `CHANGE MASTER TO MASTER_HOST='${host}', MASTER_PORT=${primary.port}, MASTER_USER='root', MASTER_CONNECT_RETRY=1, `
-        + "MASTER_HEARTBEAT_PERIOD=1, MASTER_USE_GTID=slave_pos"
-    )
+    await server.query(programs.changeMaster(primary))
     await server.query("START SLAVE")
   })
 
@@ -346,7 +266,7 @@ export const rejoinMariadb = (server: TestServer, primary: TestServer): Effect.E
   Effect.gen(function*() {
     yield* primary.end("SIGTERM")
     fs.rmSync(server.folder, { recursive: true, force: true })
-    run("cp", ["-a", primary.folder, server.folder], accountFor("mysql", "nobody"))
+    programs.complete("cp", ["-a", primary.folder, server.folder], programs.accountFor("mariadb"))
     // What it knows as a replica is written in files that are named after the server.
     for (const file of fs.readdirSync(server.folder)) {
       if (/relay|master\.info/.test(file)) fs.rmSync(path.join(server.folder, file))
@@ -359,62 +279,24 @@ export const rejoinMariadb = (server: TestServer, primary: TestServer): Effect.E
 
 /** A MariaDB primary with a replica that is `read_only`; the user `app` may not write where that is set. */
 export const makeMariadb: Effect.Effect<MariadbCluster, never, Scope.Scope> = Effect.gen(function*() {
-  const programs = binaries.mariadb()
-  if (programs === undefined) throw new Error("MariaDB is not installed: run `node scripts/setup.mjs --servers`")
-  const account = accountFor("mysql", "nobody")
+  const { installDb, server } = programs.mariadb()
+  const account = programs.accountFor("mariadb")
   const base = yield* folderFor(account)
-  const ports = yield* Effect.promise(() => freePorts(2))
+  const ports = yield* Effect.promise(() => programs.freePorts(2))
   const servers = yield* Effect.acquireRelease(
     Effect.sync(() =>
       ["primary", "replica1"].map((name, i) => {
         const folder = path.join(base, name)
         const port = ports[i]!
-        const args = [
-          "--no-defaults",
-          `--datadir=${folder}`,
-          `--port=${port}`,
-          `--bind-address=${host}`,
-          `--socket=${folder}.sock`,
-          `--pid-file=${folder}.pid`,
-          `--server-id=${i + 1}`,
-          "--log-bin=binlog",
-          "--binlog-format=ROW",
-          "--log-slave-updates",
-          "--gtid-strict-mode=ON",
-          "--skip-name-resolve",
-          "--skip-networking=0",
-          "--skip-slave-start",
-          "--slave-net-timeout=5",
-          "--character-set-server=utf8mb4",
-          "--innodb-log-file-size=32M",
-          "--innodb-buffer-pool-size=64M",
-          "--innodb-flush-log-at-trx-commit=0",
-          "--loose-innodb-flush-method=nosync",
-          "--sync-binlog=0",
-          "--performance-schema=OFF",
-          "--max-connections=200"
-        ]
-        return new TestServer(name, port, folder, programs.server, args, account, queryMariadb(port))
+        const args = programs.mariadbd({ folder, port, id: i + 1, connections: 200 })
+        return new TestServer(name, port, folder, server, args, account, queryMariadb(port))
       })
     ),
     endAll
   )
   const [primary, replica1] = servers as [TestServer, TestServer]
-  run(
-    programs.installDb,
-    [
-      "--no-defaults",
-      `--datadir=${primary.folder}`,
-      "--auth-root-authentication-method=normal",
-      "--skip-test-db",
-      "--skip-name-resolve",
-      "--innodb-log-file-size=32M",
-      "--innodb-flush-log-at-trx-commit=0",
-      "--loose-innodb-flush-method=nosync"
-    ],
-    account
-  )
-  run("cp", ["-a", primary.folder, replica1.folder], account)
+  programs.complete(installDb, programs.installDb(primary.folder), account)
+  programs.complete("cp", ["-a", primary.folder, replica1.folder], account)
   yield* Effect.forEach(servers, (server) => server.start, { concurrency: "unbounded" })
   yield* replicate(replica1, primary)
   for (

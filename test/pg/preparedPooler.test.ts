@@ -2,35 +2,23 @@ import * as SqlClient from "@effect/sql/SqlClient"
 import type { SqlError } from "@effect/sql/SqlError"
 import { assert, describe, it } from "@effect/vitest"
 import { Effect, Exit, Logger, Redacted } from "effect"
-import * as ChildProcess from "node:child_process"
 import * as Fs from "node:fs"
-import * as Net from "node:net"
-import * as Os from "node:os"
 import * as Path from "node:path"
 import * as RoutedPgClient from "../../src/RoutedPgClient.js"
 import { freshDatabase } from "../servers/index.js"
+import * as programs from "../servers/programs.mjs"
 import { connect, eventually, rows } from "./support.js"
 
 const program = ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer", "/usr/local/bin/pgbouncer"].find((path) =>
   Fs.existsSync(path)
 )
 
-const freePort = Effect.async<number>((resume) => {
-  const server = Net.createServer().listen(0, "127.0.0.1", () => {
-    const { port } = server.address() as Net.AddressInfo
-    server.close(() => resume(Effect.succeed(port)))
-  })
-})
-
-/** It refuses to run as root. */
-const someUser = 65_534
-
 /** A PgBouncer in transaction mode before a fresh database: its URL. */
 const pooler = Effect.gen(function*() {
   const { primary, user } = yield* freshDatabase("postgres")
-  const port = yield* freePort
+  const [port] = yield* Effect.promise(() => programs.freePorts(1))
   const folder = yield* Effect.acquireRelease(
-    Effect.sync(() => Fs.mkdtempSync(Path.join(Os.tmpdir(), "pgbouncer-"))),
+    Effect.sync(() => programs.makeFolder()),
     (folder) => Effect.sync(() => Fs.rmSync(folder, { recursive: true, force: true }))
   )
   const users = Path.join(folder, "users.txt")
@@ -53,11 +41,9 @@ ignore_startup_parameters = options
 `
   )
   yield* Effect.acquireRelease(
+    // It refuses to run as root.
     Effect.sync(() =>
-      ChildProcess.spawn(program!, ["-q", configuration], {
-        stdio: "ignore",
-        ...(process.getuid?.() === 0 ? { uid: someUser, gid: someUser } : {})
-      })
+      programs.launch(program!, ["-q", configuration], programs.accountFor("postgres"), Path.join(folder, "output.log"))
     ),
     (child) =>
       Effect.async<void>((resume) => {

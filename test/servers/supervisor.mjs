@@ -3,34 +3,18 @@
 //
 // The folder is the protocol: whoever needs a kind creates `<kind>.wanted` and waits for `<kind>.json`.
 import { createConnection } from "mysql2/promise"
-import { spawn } from "node:child_process"
 import * as fs from "node:fs"
-import { createServer } from "node:net"
-import * as os from "node:os"
 import * as path from "node:path"
 import { setTimeout as sleep } from "node:timers/promises"
 import { Client } from "pg"
-import * as binaries from "../../scripts/binaries.mjs"
+import * as programs from "./programs.mjs"
 
-/** @typedef {"postgres" | "mariadb"} Kind */
-/** @typedef {{ uid?: number, gid?: number }} Account */
+/** @typedef {import("./programs.mjs").Kind} Kind */
+/** @typedef {import("./programs.mjs").Account} Account */
 /** @typedef {{ name: string, folder: string, host: string, port: number, pid: number, url: string }} Server */
 
-const host = "127.0.0.1"
-const prefix = "effect-sql-router-"
+const { host, prefix } = programs
 const bootDeadline = 45_000
-
-// A RAM disk boots in half the time; what a container gives as /dev/shm may be too small to hold the data.
-const roomy = 2 ** 30
-const temporary = () => {
-  try {
-    fs.accessSync("/dev/shm", fs.constants.W_OK)
-    const { bavail, bsize } = fs.statfsSync("/dev/shm")
-    return bavail * bsize >= roomy ? "/dev/shm" : os.tmpdir()
-  } catch {
-    return os.tmpdir()
-  }
-}
 
 /** @param {number} pid */
 const isAlive = (pid) => {
@@ -51,29 +35,13 @@ const removeAbandoned = (parent) => {
   }
 }
 
-const parent = temporary()
-removeAbandoned(parent)
-const root = fs.mkdtempSync(path.join(parent, `${prefix}${process.pid}-`))
+removeAbandoned(programs.temporary())
+const root = programs.makeFolder()
 fs.chmodSync(root, 0o711)
-
-// Neither server runs as root.
-/**
- * @param {string} preferred
- * @returns {Account}
- */
-const accountFor = (preferred) => {
-  if (process.getuid?.() !== 0) return {}
-  const accounts = fs.readFileSync("/etc/passwd", "utf8").split("\n").map((line) => line.split(":"))
-  const found = [preferred, "nobody"].map((name) => accounts.find((fields) => fields[0] === name)).find(Boolean)
-  return found === undefined ? {} : { uid: Number(found[2]), gid: Number(found[3]) }
-}
 
 /** @type {Set<import("node:child_process").ChildProcess>} */
 const children = new Set()
 let ending = false
-
-// `setpriv` asks the kernel to end the program with this process, even when this process is killed outright.
-const setpriv = binaries.which("setpriv")
 
 /**
  * @param {string} program
@@ -82,17 +50,7 @@ const setpriv = binaries.which("setpriv")
  * @param {string} log
  */
 const run = (program, args, account, log) => {
-  const output = fs.openSync(log, "a")
-  const [command, all] = setpriv === undefined
-    ? [program, args]
-    : [setpriv, ["--pdeathsig", "QUIT", program, ...args]]
-  const child = spawn(command, all, {
-    ...account,
-    cwd: "/",
-    env: { ...process.env, LC_ALL: "C" },
-    stdio: ["ignore", output, output]
-  })
-  fs.closeSync(output)
+  const child = programs.launch(program, args, account, log)
   children.add(child)
   child.once("exit", () => children.delete(child))
   child.once("error", () => children.delete(child))
@@ -121,26 +79,6 @@ const complete = (program, args, account, log) =>
       else reject(new Error(`${program} ended with ${code}\n${tail(log)}`))
     })
   })
-
-/**
- * Ports that are free now, all different.
- *
- * @param {number} count
- * @returns {Promise<ReadonlyArray<number>>}
- */
-const freePorts = async (count) => {
-  const servers = await Promise.all(
-    Array.from(
-      { length: count },
-      () => /** @type {Promise<import("node:net").Server>} */ (new Promise((resolve, reject) => {
-        const server = createServer().once("error", reject).listen(0, host, () => resolve(server))
-      }))
-    )
-  )
-  const ports = servers.map((server) => /** @type {import("node:net").AddressInfo} */ (server.address()).port)
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
-  return ports
-}
 
 /**
  * Repeats until `attempt` gives something, as long as the server lives and the deadline has not passed.
@@ -179,12 +117,12 @@ const until = async (what, attempt, running) => {
  * @param {ReadonlyArray<string>} names
  */
 const prepare = async (kind, names) => {
-  const account = accountFor(kind === "postgres" ? "postgres" : "mysql")
+  const account = programs.accountFor(kind)
   const base = path.join(root, kind)
   fs.rmSync(base, { recursive: true, force: true })
   fs.mkdirSync(base, { mode: 0o700 })
-  if (account.uid !== undefined && account.gid !== undefined) fs.chownSync(base, account.uid, account.gid)
-  const ports = await freePorts(names.length)
+  programs.give(base, account)
+  const ports = await programs.freePorts(names.length)
   const plan = names.map((name, index) => {
     const folder = path.join(base, name)
     return { name, folder, log: `${folder}.log`, port: /** @type {number} */ (ports[index]), id: index + 1 }
@@ -240,38 +178,21 @@ synchronous_standby_names = 'FIRST 2 (replica1, replica2)'
 synchronous_commit = local
 `
 
-// The account that PostgreSQL runs under may not be let into the project's folder.
-/** @param {string} bin */
-const reachable = async (bin) => {
-  const programs = path.dirname(bin)
-  if (process.getuid?.() !== 0 || !programs.startsWith(binaries.embedded.package)) return bin
-  await complete("cp", ["-a", programs, path.join(root, "programs")], {}, path.join(root, "programs.log"))
-  return path.join(root, "programs", path.basename(bin))
-}
-
 // A standby needs no client tool: a copy of the folder before its first start, a signal file and the primary's address.
 const bootPostgres = async () => {
-  const found = binaries.postgres()
-  if (found === undefined) throw new Error("PostgreSQL is not installed: run `node scripts/setup.mjs --servers`")
-  const bin = await reachable(found)
+  const bin = programs.postgres(root)
   const { account, copyToReplicas, plan, primary, replicas, start } = await prepare("postgres", [
     "primary",
     "replica1",
     "replica2"
   ])
-  const initialize = ["-D", primary.folder, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
-  await complete(path.join(bin, "initdb"), initialize, account, primary.log)
+  await complete(path.join(bin, "initdb"), programs.initdb(primary.folder), account, primary.log)
   fs.appendFileSync(path.join(primary.folder, "pg_hba.conf"), `\nhost replication all ${host}/32 trust\n`)
   await copyToReplicas()
   for (const { folder, port } of plan) {
     fs.appendFileSync(path.join(folder, "postgresql.conf"), postgresSettings(port))
   }
-  for (const { folder, name } of replicas) {
-    // Without connect_timeout a lost first packet costs the boot many seconds.
-    const conninfo = `host=${host} port=${primary.port} user=postgres application_name=${name} connect_timeout=2`
-    fs.appendFileSync(path.join(folder, "postgresql.conf"), `primary_conninfo = '${conninfo}'\n`)
-    fs.writeFileSync(path.join(folder, "standby.signal"), "")
-  }
+  for (const replica of replicas) programs.follow(replica, primary)
   const running = start(path.join(bin, "postgres"), ({ folder }) => ["-D", folder])
   /**
    * @template A
@@ -305,50 +226,11 @@ const bootPostgres = async () => {
 }
 
 const bootMariadb = async () => {
-  const programs = binaries.mariadb()
-  if (programs === undefined) throw new Error("MariaDB is not installed: run `node scripts/setup.mjs --servers`")
+  const { installDb, server } = programs.mariadb()
   const { account, copyToReplicas, primary, replicas, start } = await prepare("mariadb", ["primary", "replica1"])
-  await complete(
-    programs.installDb,
-    [
-      "--no-defaults",
-      `--datadir=${primary.folder}`,
-      "--auth-root-authentication-method=normal",
-      "--skip-test-db",
-      "--skip-name-resolve",
-      "--innodb-log-file-size=32M",
-      "--innodb-flush-log-at-trx-commit=0",
-      "--loose-innodb-flush-method=nosync"
-    ],
-    account,
-    primary.log
-  )
+  await complete(installDb, programs.installDb(primary.folder), account, primary.log)
   await copyToReplicas()
-  const running = start(programs.server, (server) => [
-    "--no-defaults",
-    `--datadir=${server.folder}`,
-    `--port=${server.port}`,
-    `--bind-address=${host}`,
-    `--socket=${server.folder}.sock`,
-    `--pid-file=${server.folder}.pid`,
-    `--server-id=${server.id}`,
-    "--log-bin=binlog",
-    "--binlog-format=ROW",
-    "--log-slave-updates",
-    "--gtid-strict-mode=ON",
-    "--skip-name-resolve",
-    "--skip-networking=0",
-    "--skip-slave-start",
-    "--slave-net-timeout=5",
-    "--character-set-server=utf8mb4",
-    "--innodb-log-file-size=32M",
-    "--innodb-buffer-pool-size=64M",
-    "--innodb-flush-log-at-trx-commit=0",
-    "--loose-innodb-flush-method=nosync",
-    "--sync-binlog=0",
-    "--performance-schema=OFF",
-    "--max-connections=300"
-  ])
+  const running = start(server, (one) => programs.mariadbd({ ...one, connections: 300 }))
   /**
    * @template A
    * @param {number} port
@@ -378,17 +260,9 @@ const bootMariadb = async () => {
         return path.resolve(String(folder)) === server.folder ? true : undefined
       }), running)
   ))
-  const source = [
-    `MASTER_HOST='${host}'`,
-    `MASTER_PORT=${primary.port}`,
-    "MASTER_USER='root'",
-    "MASTER_USE_GTID=slave_pos",
-    "MASTER_CONNECT_RETRY=1",
-    "MASTER_HEARTBEAT_PERIOD=1"
-  ].join(", ")
   await Promise.all(replicas.map((replica) =>
     connected(replica.port, async (connection) => {
-      await connection.query(`CHANGE MASTER TO ${source}`)
+      await connection.query(programs.changeMaster(primary))
       await connection.query("START SLAVE")
       await until(`replication to ${replica.name}`, async () => {
         const { Slave_IO_Running } = await first(connection, "SHOW SLAVE STATUS")
