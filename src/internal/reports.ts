@@ -58,18 +58,21 @@ export const json = (
       ...plain,
       since: timeOf(sinceMillis),
       until: timeOf(untilMillis),
-      latencyMillis: {
-        mean: millis(latency.mean),
-        p50: millis(latency.p50),
-        p95: millis(latency.p95),
-        p99: millis(latency.p99)
-      },
+      latencyMillis: latencyInMillis(latency),
       lagMillis: millis(lag),
       lastError: lastError && describeCause(lastError)
     }))
   })
 
-const millis = (duration: Duration.Duration | undefined): number | undefined => duration && Duration.toMillis(duration)
+export const latencyInMillis = ({ mean, p50, p95, p99 }: EndpointReport["latency"]) => ({
+  mean: millis(mean),
+  p50: millis(p50),
+  p95: millis(p95),
+  p99: millis(p99)
+})
+
+export const millis = (duration: Duration.Duration | undefined): number | undefined =>
+  duration && Duration.toMillis(duration)
 
 const timeOf = (wallMillis: number | undefined): string | undefined =>
   wallMillis === undefined ? undefined : new Date(wallMillis).toISOString()

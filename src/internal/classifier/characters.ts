@@ -1,7 +1,6 @@
 /*
  * Characters by their code, and tables of what they are to a lexer.
  */
-export const Tab = 9
 export const LineFeed = 10
 export const Return = 13
 export const Blank = 32

@@ -1,5 +1,4 @@
 import * as Clock from "effect/Clock"
-import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type { ConnectionPoolStats } from "../../ConnectionPool.js"
 import type { DatabaseReport, EndpointReport } from "../../EndpointReport.js"
@@ -14,6 +13,7 @@ import type {
 } from "../../RoutingDashboard.js"
 import { describeCause } from "../../RoutingError.js"
 import type { NotableEvent, RememberedEvent } from "../../RoutingEvent.js"
+import { latencyInMillis, millis } from "../reports.js"
 import { oneLine } from "../words.js"
 import { inWords, reasonOf } from "./eventWords.js"
 
@@ -68,12 +68,7 @@ const endpointOf = (report: EndpointReport, pools: ReadonlyArray<ConnectionPoolS
     sinceMillis,
     untilMillis,
     inFlight,
-    latencyMillis: {
-      mean: millis(latency.mean),
-      p50: millis(latency.p50),
-      p95: millis(latency.p95),
-      p99: millis(latency.p99)
-    },
+    latencyMillis: latencyInMillis(latency),
     lagMillis: millis(lag),
     pools: pools.map(poolOf)
   }
@@ -97,8 +92,6 @@ const eventOf = ({ atMillis, event, times }: RememberedEvent): EventSnapshot => 
   const { text, tone } = inWords(event)
   return { tag: event._tag, database: event.database, text: oneLine(text, longestText), tone, atMillis, times }
 }
-
-const millis = (duration: Duration.Duration | undefined): number | undefined => duration && Duration.toMillis(duration)
 
 const problemsOf = (
   { endpoints }: DatabaseReport,

@@ -4,9 +4,9 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import type * as Pg from "pg"
-import type { AnsweredPositions, PhysicalConnection } from "../../Driver.js"
-import type { ReplicationPosition } from "../../ReplicationPosition.js"
+import type { PhysicalConnection } from "../../Driver.js"
 import { answerTo } from "../compat.js"
+import { ToldPosition } from "../toldPosition.js"
 import { destroy } from "./connect.js"
 import { type Answer, Cursor } from "./cursor.js"
 import * as Dispositions from "./dispositions.js"
@@ -75,8 +75,6 @@ export class PgConnection implements PhysicalConnection {
   private isBound: boolean | undefined
   /** What the statement on the wire is prepared as. */
   private preparing: Statement | undefined
-  private expected: "before" | "after" | undefined
-  private position: ReplicationPosition | undefined
   private cluster: Position.Cluster | undefined
   private mayAskPosition = true
 
@@ -150,18 +148,7 @@ export class PgConnection implements PhysicalConnection {
 
   readonly ping: Effect.Effect<void, SqlError> = Effect.suspend(() => Effect.asVoid(this.executeRaw("SELECT 1", [])))
 
-  readonly positions: AnsweredPositions = {
-    guards: true,
-    expect: (when) => {
-      this.position = undefined
-      this.expected = this.mayAskPosition ? when : undefined
-    },
-    take: () => {
-      const { position } = this
-      this.position = undefined
-      return position
-    }
-  }
+  readonly positions = new ToldPosition()
 
   isUsable(): boolean {
     return this.usable
@@ -191,8 +178,8 @@ export class PgConnection implements PhysicalConnection {
     read: (result: PgResults) => A
   ): Effect.Effect<A, SqlError> {
     return answerTo<A, SqlError>((resume) => {
-      const { expected } = this
-      this.expected = undefined
+      const asked = this.positions.begin()
+      const expected = this.mayAskPosition ? asked : undefined
       const settle: Settle<PgResults> = (cause, result) => {
         this.end(turn)
         resume(cause ? Effect.fail(this.failure(cause)) : Effect.succeed(read(result)))
@@ -278,7 +265,7 @@ export class PgConnection implements PhysicalConnection {
     }
     const columns = result.rows[0] ?? []
     this.cluster ??= Position.clusterOf(columns)
-    this.position = Position.read(columns, this.cluster)
+    this.positions.tell(Position.read(columns, this.cluster))
   }
 
   private openCursor(sql: string, params: ReadonlyArray<unknown>): OpenCursor {

@@ -3,12 +3,12 @@ import { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Stream from "effect/Stream"
-import type { AnsweredPositions, Disposition, PhysicalConnection } from "../../Driver.js"
+import type { Disposition, PhysicalConnection } from "../../Driver.js"
 import type { Access, Role } from "../../Endpoint.js"
-import type { ReplicationPosition } from "../../ReplicationPosition.js"
 import { classify } from "../../StatementClassifier.js"
 import type { Asked, Write } from "../../testing/InMemoryDriver.js"
 import * as Dispositions from "../dispositions.js"
+import { ToldPosition } from "../toldPosition.js"
 import type { Failure, Server } from "./server.js"
 
 type Rows = Effect.Effect<ReadonlyArray<object>, SqlError>
@@ -103,30 +103,16 @@ const nothing = (): void => {}
 /** A connection to a server in memory. */
 export class Connection implements PhysicalConnection {
   readonly ping: Effect.Effect<void, SqlError>
-  readonly positions: AnsweredPositions
+  readonly positions = new ToldPosition()
   private isOpen = true
   private lost: (cause: unknown) => void = nothing
   private readonly tasks = new Set<Task>()
   private transaction: Transaction | undefined
   private session: { readonly [name: string]: string } = {}
   private transactionSession: { readonly [name: string]: string } = {}
-  private expected: "before" | "after" | undefined
-  private position: ReplicationPosition | undefined
 
   constructor(private readonly server: Server, private readonly number: number, private readonly access: Access) {
     this.ping = this.ask(() => {})
-    this.positions = {
-      guards: true,
-      expect: (when) => {
-        this.position = undefined
-        this.expected = when
-      },
-      take: () => {
-        const { position } = this
-        this.position = undefined
-        return position
-      }
-    }
   }
 
   isUsable(): boolean {
@@ -187,8 +173,8 @@ export class Connection implements PhysicalConnection {
 
   private run(sql: string, params: ReadonlyArray<unknown>): Rows {
     return Effect.suspend(() => {
-      const { expected, server } = this
-      this.expected = undefined
+      const { server } = this
+      const expected = this.positions.begin()
       const statement = this.statementOf(sql, params)
       if (server.config.record !== false && sql !== setSession && sql !== setTransaction) {
         server.around.asked.push(statement)
@@ -213,9 +199,9 @@ export class Connection implements PhysicalConnection {
     return this.during((task, done) => {
       if (failure?.works === false) return task.after(failure.afterMillis, () => done(fails!))
       task.work(millis, () => {
-        if (expected === "before") this.position = server.position
+        if (expected === "before") this.positions.tell(server.position)
         const rows = this.answer(statement, () => {
-          if (expected === "after") this.position = server.position
+          if (expected === "after") this.positions.tell(server.position)
         })
         task.travel(() => done(fails === undefined ? rows : Effect.zipRight(rows, fails)))
       })

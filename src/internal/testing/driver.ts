@@ -11,7 +11,7 @@ import { Connection, setSession, setTransaction } from "./connection.js"
 import { InMemoryFault, type Server } from "./server.js"
 
 /** The same for every dialect. */
-const texts: TransactionTexts = {
+export const texts: TransactionTexts = {
   begin: (mode) =>
     Either.right({
       mode,
