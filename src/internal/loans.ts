@@ -116,11 +116,15 @@ export class Loans {
   /** The same, and health is told of the failure. */
   learn(server: Server, cause: Cause.Cause<unknown>): Disposition | undefined {
     const error = failureOf(cause)
-    if (error === undefined) return undefined
-    const disposition = dispositionOf(this.database.driver, error)
+    const disposition = error && dispositionOf(this.database.driver, error)
+    if (error !== undefined && disposition !== undefined) this.tell(server, error, disposition)
+    return disposition
+  }
+
+  /** Tells health of a failure that was judged already. */
+  tell(server: Server, error: SqlError, disposition: Disposition): void {
     this.database.health.failure(server.name, disposition, error, this.clock.unsafeCurrentTimeNanos())
     if (disposition.connection === "destroy") this.database.forget(server)
-    return disposition
   }
 }
 

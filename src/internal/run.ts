@@ -166,15 +166,11 @@ export class Runner {
         return this.attemptWith(slot, statement, call, execute, restore, attempt)
       },
       onFailure: (cause) => {
-        this.database.observe(
-          server,
-          statement,
-          this.clock.unsafeCurrentTimeNanos(),
-          outcomeOf(this.loans.judge(cause))
-        )
+        const disposition = this.loans.judge(cause)
+        this.database.observe(server, statement, this.clock.unsafeCurrentTimeNanos(), outcomeOf(disposition))
         // Interrupted, it ran nowhere.
         if (!Cause.isInterrupted(cause)) announce(call, server)
-        return this.afterFailure(call, execute, restore, { ...attempt, number: attempt.number - 1 }, cause)
+        return this.afterFailure(call, execute, restore, { ...attempt, number: attempt.number - 1 }, cause, disposition)
       }
     })
   }
@@ -205,7 +201,7 @@ export class Runner {
         const disposition = this.loans.judge(cause)
         if (note !== undefined && mayHaveHappened(disposition)) note.done(undefined)
         this.loans.giveBack(lease, disposition?.connection === "destroy", outcomeOf(disposition))
-        return this.afterFailure(call, execute, restore, attempt, cause)
+        return this.afterFailure(call, execute, restore, attempt, cause, disposition)
       }
     })
   }
@@ -216,12 +212,13 @@ export class Runner {
     execute: Execute<A>,
     restore: Restore,
     attempt: Attempt,
-    cause: Cause.Cause<SqlError>
+    cause: Cause.Cause<SqlError>,
+    disposition: Disposition | undefined
   ): Effect.Effect<A, SqlError> {
     const { server } = attempt
     const error = failureOf(cause)
-    const disposition = this.loans.learn(server, cause)
     if (disposition === undefined || error === undefined) return Effect.failCause(cause)
+    this.loans.tell(server, error, disposition)
     const decision = this.decide(call, attempt, disposition)
     const again = (next: Attempt | undefined): Effect.Effect<A, SqlError> => {
       if (next === undefined) return Effect.failCause(cause)
